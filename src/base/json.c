@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+struct err *json_parse(const char *text, size_t len, struct json_object **ret)
+{
+	struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);
+	autoptr(json_object) o = NULL;
+	enum json_tokener_error status;
+	size_t end;
+
+	if (len >= INT_MAX) {
+		json_tokener_free(tok);
+		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
+	}
+	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
+	o = json_tokener_parse_ex(tok, text, (int)len);
+	status = json_tokener_get_error(tok);
+	end = json_tokener_get_parse_end(tok);
+	/* A bare number ends only at the end of the text. */
+	if (status == json_tokener_continue) {
+		o = json_tokener_parse_ex(tok, "", 1);
+		status = json_tokener_get_error(tok);
+		end = len;
+	}
+	json_tokener_free(tok);
+	if (status != json_tokener_success)
+		return err_new(ERR_INVALID, "JSON: %s at byte %zu",
+			status == json_tokener_continue ? "unexpected end"
+							: json_tokener_error_desc(status),
+			end);
+	for (; end < len; end++) {
+		if (!isspace((unsigned char)text[end]))
+			return err_new(ERR_INVALID, "JSON: text behind the document at byte %zu", end);
+	}
+	*ret = TAKE(o);
+	return NULL;
+}
+
+struct json_object *json_find(struct json_object *o, const char *path)
+{
+	while (o && *path) {
+		const char *dot = strchrnul(path, '.');
+		autofree char *key = xstrndup(path, (size_t)(dot - path));
+		struct json_object *next = NULL;
+
+		if (!json_object_is_type(o, json_type_object))
+			return NULL;
+		json_object_object_get_ex(o, key, &next);
+		o = next;
+		path = *dot ? dot + 1 : dot;
+	}
+	return o;
+}
+
+const char *json_find_string(struct json_object *o, const char *path)
+{
+	struct json_object *found = json_find(o, path);
+
+	return json_object_is_type(found, json_type_string) ? json_object_get_string(found) : NULL;
+}

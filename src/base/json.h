@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/* json-c with bounds: foreign documents are limited in size and depth before they are parsed. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define JSON_DEPTH_MAX 64
+
+static inline void json_put(struct json_object *o)
+{
+	json_object_put(o);
+}
+DEFINE_AUTOPTR(json_object, json_put);
+
+/* One whole document, nothing but white space behind it. ERR_INVALID says where it went wrong. The
+ * caller has bounded len. */
+CHECKED struct err *json_parse(const char *text, size_t len, struct json_object **ret);
+/* Borrowed; NULL when absent or of another type. `path` is "a.b.c". */
+struct json_object *json_find(struct json_object *o, const char *path);
+const char *json_find_string(struct json_object *o, const char *path);
