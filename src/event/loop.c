@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -47,8 +48,9 @@ struct handler {
 
 struct loop {
 	int epoll_fd, wake_fd, signal_fd;
-	pthread_t thread;
-	bool running, stop;
+	pthread_t thread; /* set before running is */
+	atomic_bool running;
+	bool stop;
 	struct list ios, dead; /* of struct loop_io, owned */
 	struct loop_timer **heap; /* armed timers, the soonest first; slot 0 unused */
 	size_t n_heap, cap_heap;
@@ -120,6 +122,11 @@ void loop_stop(struct loop *l)
 bool loop_is_current(const struct loop *l)
 {
 	return l->running && pthread_equal(l->thread, pthread_self());
+}
+
+bool loop_is_running(const struct loop *l)
+{
+	return l->running;
 }
 
 struct err *loop_new(struct loop **ret)

@@ -29,6 +29,8 @@ void loop_stop(struct loop *l);
 /* Run on the loop's thread, in the order posted; from any thread. */
 void loop_post(struct loop *l, void (*run)(void *arg), void *arg);
 bool loop_is_current(const struct loop *l);
+/* False before loop_run() and after it returned: whoever is left has the loop to itself. */
+bool loop_is_running(const struct loop *l);
 
 /* Level-triggered readiness of a descriptor that the caller keeps open until after removal.
  * HANGUP (EPOLLHUP, EPOLLERR, EPOLLRDHUP) is always reported. */
