@@ -34,7 +34,7 @@ until_true()
 show_log()
 {
     echo "--- the daemon's last lines ($T/daemon.log):"
-    grep -v 'loading plugin' "$T/daemon.log" 2>/dev/null | tail -n "${1:-20}" || :
+    grep -v 'loading plugin' "$T/daemon.log" 2>/dev/null | tail -n "${1:-8}" || :
 }
 
 # stack: lay out the programs that CTR, DAEMON and SHIM choose, and one image; nothing is started.
