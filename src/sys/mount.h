@@ -5,6 +5,9 @@
  */
 #pragma once
 
+/* -Isrc puts this file before libc's of the same name: whoever includes either gets both. */
+#include_next <sys/mount.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -28,7 +31,8 @@ struct mounts {
 void mounts_done(struct mounts *m);
 DEFINE_AUTOVAL(mounts, mounts_done);
 /* Appends an empty mount and returns it; valid until the next add. */
-struct mount *mounts_add(struct mounts *m, const char *type, const char *source, const char *target);
+struct mount *mounts_add(
+	struct mounts *m, const char *type, const char *source, const char *target);
 void mounts_copy(struct mounts *to, const struct mounts *from);
 
 /* Mount all, in order, at `target` (which exists); on failure those already made are undone. */

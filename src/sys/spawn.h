@@ -13,10 +13,10 @@ struct spawn_fd {
 };
 
 struct spawn_options {
-	const char *path; /* searched in PATH when it has no slash */
-	char *const *argv; /* with argv[0], NULL-terminated */
-	char *const *env; /* NULL: ours */
-	const char *cwd; /* NULL: ours */
+	const char *path;	    /* searched in PATH when it has no slash */
+	char *const *argv;	    /* with argv[0], NULL-terminated */
+	char *const *env;	    /* NULL: ours */
+	const char *cwd;	    /* NULL: ours */
 	const struct spawn_fd *fds; /* everything else is closed; 0-2 not listed are /dev/null */
 	size_t n_fds;
 	bool new_group; /* a process group of its own */
@@ -37,7 +37,7 @@ CHECKED struct err *child_wait(
 /* Run to the end, feeding `input` (may be NULL) and collecting at most max bytes of stdout and of
  * stderr each (may be NULL: /dev/null). */
 struct spawn_result {
-	int status; /* as of waitpid(2) */
+	int status;	     /* as of waitpid(2) */
 	char *out, *err_out; /* NUL-terminated, owned */
 	size_t out_len, err_len;
 };
