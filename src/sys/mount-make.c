@@ -84,12 +84,20 @@ static struct err *context_err(int context, int errnum, const struct mount *m, c
 	return err_sys(errnum, "mount %s: %s%s%s", m->type, what, *said ? ": " : "", said);
 }
 
+static struct err *string_err(
+	int context, int errnum, const struct mount *m, const char *key, const char *value)
+{
+	autofree char *what = xasprintf("%s=%s", key, value);
+
+	return context_err(context, errnum, m, what);
+}
+
 static struct err *set_string(
 	int context, const struct mount *m, const char *key, const char *value)
 {
 	if (fsconfig(context, FSCONFIG_SET_STRING, key, value, 0) == 0)
 		return NULL;
-	return context_err(context, errno, m, key);
+	return string_err(context, errno, m, key, value);
 }
 
 /* A directory of an overlay: by name, and by descriptor when the name is too long for a string. */
@@ -104,7 +112,7 @@ static struct err *set_dir(int context, const struct mount *m, const char *key, 
 		return err_sys(errno, "mount %s: open %s", m->type, dir);
 	if (fsconfig(context, FSCONFIG_SET_FD, key, NULL, fd) == 0)
 		return NULL;
-	return context_err(context, errno, m, key);
+	return string_err(context, errno, m, key, dir);
 }
 
 static struct err *set_lowerdirs(int context, const struct mount *m, const char *value)

@@ -80,7 +80,8 @@ static void set_attributes(posix_spawnattr_t *attr, const struct spawn_options *
 	short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
 	sigset_t set;
 
-	sigfillset(&set);
+	/* Not sigfillset(3), which leaves out the signals that libc keeps for itself. */
+	memset(&set, 0xff, sizeof(set));
 	posix_spawnattr_setsigdefault(attr, &set);
 	sigemptyset(&set);
 	posix_spawnattr_setsigmask(attr, &set);
