@@ -26,7 +26,7 @@ struct json_object *descriptor_to_json(const struct descriptor *d);
 
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD, COMPRESSION_UNKNOWN };
 
-bool media_type_is_index(const char *t); /* OCI index or docker manifest list */
+bool media_type_is_index(const char *t);    /* OCI index or docker manifest list */
 bool media_type_is_manifest(const char *t); /* OCI or docker schema 2 manifest */
 bool media_type_is_config(const char *t);
 bool media_type_is_layer(const char *t); /* OCI and docker tar layers of any compression */
