@@ -527,15 +527,16 @@ static void stop_listening(struct ttrpc_server *s)
 static void tell_done(void *arg)
 {
 	struct ttrpc_server *s = arg;
+	void (*done)(void *) = TAKE(s->done);
 
 	loop_timer_free(TAKE(s->grace));
-	if (s->done)
-		s->done(s->done_arg);
+	s->done_posted = false;
+	done(s->done_arg);
 }
 
 static void check_drained(struct ttrpc_server *s)
 {
-	if (!s->draining || s->done_posted || s->n_conns || s->n_closing || s->base.running)
+	if (!s->done || s->done_posted || s->n_conns || s->n_closing || s->base.running)
 		return;
 	s->done_posted = true;
 	loop_post(s->base.loop, tell_done, s);
@@ -565,6 +566,7 @@ void ttrpc_server_drain(
 	s->done = done;
 	s->done_arg = arg;
 	stop_listening(s);
+	loop_timer_free(s->grace);
 	s->grace = loop_timer_new(base->loop, on_grace_over, s);
 	loop_timer_set(s->grace, grace_ms);
 	list_each(struct ttrpc_conn, c, &s->conns, node) conn_settle(c);
@@ -578,7 +580,8 @@ void ttrpc_server_free(struct rpc_server *base)
 	if (!base)
 		return;
 	s = to_ttrpc(base);
-	s->draining = s->done_posted = true;
+	s->draining = true;
+	s->done = NULL;
 	stop_listening(s);
 	loop_timer_free(s->grace);
 	list_each(struct ttrpc_conn, c, &s->conns, node) conn_close(c);
