@@ -54,6 +54,11 @@ struct rpc_msg {
 _Static_assert(offsetof(struct rpc_msg, room) + RPC_HEADROOM == offsetof(struct rpc_msg, data),
 	"adjacent");
 
+/* The n bytes directly before the payload, of those in the room. */
+static inline uint8_t *rpc_msg_before(struct rpc_msg *m, size_t n)
+{
+	return (uint8_t *)m + offsetof(struct rpc_msg, data) - n;
+}
 struct rpc_msg *rpc_msg_new(size_t len);
 struct rpc_msg *rpc_msg_pack(const void *message);
 static inline void rpc_msg_free(struct rpc_msg *m)
