@@ -410,16 +410,16 @@ struct err *ttrpc_client_new(struct loop *loop, const char *address, void (*on_c
 	return NULL;
 }
 
-struct freeing {
+struct closing {
 	struct ttrpc_client *client;
 	struct lock lock;
 	struct cond cond;
 	bool done; /* guarded by lock */
 };
 
-static void free_on_loop(void *arg)
+static void close_on_loop(void *arg)
 {
-	struct freeing *f = arg;
+	struct closing *f = arg;
 
 	f->client->on_close = NULL;
 	let_go(f->client);
@@ -428,18 +428,16 @@ static void free_on_loop(void *arg)
 	cond_signal(&f->cond);
 }
 
-void ttrpc_client_free(struct ttrpc_client *c)
+void ttrpc_client_close(struct ttrpc_client *c)
 {
-	struct freeing f = {.client = c};
+	struct closing f = {.client = c};
 
-	if (!c)
-		return;
 	lock_init(&f.lock);
 	cond_init(&f.cond);
 	if (loop_is_current(c->loop) || !loop_is_running(c->loop)) {
-		free_on_loop(&f);
+		close_on_loop(&f);
 	} else {
-		loop_post(c->loop, free_on_loop, &f);
+		loop_post(c->loop, close_on_loop, &f);
 		lock_take(&f.lock);
 		while (!f.done)
 			cond_wait(&f.cond, &f.lock);
@@ -447,6 +445,13 @@ void ttrpc_client_free(struct ttrpc_client *c)
 	}
 	cond_done(&f.cond);
 	lock_done(&f.lock);
+}
+
+void ttrpc_client_free(struct ttrpc_client *c)
+{
+	if (!c)
+		return;
+	ttrpc_client_close(c);
 	client_unref(c);
 }
 

@@ -15,8 +15,8 @@
 
 struct ttrpc_server_options {
 	unsigned max_connections; /* 0: 256 */
-	unsigned max_calls; /* under way, a connection; 0: 1000 */
-	bool same_user; /* refuse peers of another uid or gid (SO_PEERCRED) */
+	unsigned max_calls;	  /* under way, a connection; 0: 1000 */
+	bool same_user;		  /* refuse peers of another uid or gid (SO_PEERCRED) */
 };
 
 /* With a NULL pool, handlers run on the loop's thread and may not block. */
@@ -26,8 +26,7 @@ CHECKED struct err *ttrpc_server_listen(struct rpc_server *s, int take_fd);
 CHECKED struct err *ttrpc_server_attach(struct rpc_server *s, int take_fd);
 /* Stop accepting, let calls under way end within grace_ms, then cancel them; `done` on the loop's
  * thread once replies are written. */
-void ttrpc_server_drain(
-	struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg);
+void ttrpc_server_drain(struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg);
 void ttrpc_server_free(struct rpc_server *s);
 
 /* --- client --- */
@@ -41,8 +40,11 @@ struct ttrpc_client;
  * ERR_UNAVAILABLE "ttrpc: closed". Any thread. */
 CHECKED struct err *ttrpc_client_new(struct loop *loop, const char *address,
 	void (*on_close)(void *arg), void *arg, struct ttrpc_client **ret);
-/* Calls under way are answered "ttrpc: closed" before it returns; on_close is not called any more.
- * Any thread, but not from within a reply callback of a call when off the loop. */
+/* Ends the connection: calls under way are answered "ttrpc: closed" before it returns, later ones
+ * too; on_close is not called any more. Any thread, but not from within a reply callback of a call
+ * when off the loop. */
+void ttrpc_client_close(struct ttrpc_client *c);
+/* Closes; nobody may be inside a call of this client. */
 void ttrpc_client_free(struct ttrpc_client *c);
 DEFINE_AUTOPTR(ttrpc_client, ttrpc_client_free);
 
