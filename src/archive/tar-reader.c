@@ -411,7 +411,7 @@ static struct err *read_map_number(struct tar_reader *r, size_t *pos, int64_t *r
 
 	for (;;) {
 		if (*pos == TAR_BLOCK_BYTES) {
-			bool end;
+			bool end = false;
 
 			if (r->left < (int64_t)TAR_BLOCK_BYTES)
 				return bad_sparse();
