@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Events between those who publish and those who subscribed, in the order of publication. A
- * subscriber's queue is bounded: one that does not read loses its subscription, nobody waits for
+ * Events between those who publish and those who subscribed: every subscriber sees them in the order
+ * of publication. A subscriber that cannot take an event loses its subscription; nobody waits for
  * it. Nothing is stored.
  */
 #pragma once
@@ -14,7 +14,7 @@
 struct exchange;
 struct subscription;
 
-/* Refcounted and immutable, shared by all subscribers. */
+/* Shared by all subscribers for the time of the delivery. */
 struct event {
 	struct timestamp at;
 	char *ns, *topic;
@@ -37,9 +37,9 @@ CHECKED struct err *exchange_publish(
 CHECKED struct err *exchange_forward(struct exchange *x, struct timestamp at, const char *ns,
 	const char *topic, const struct any *payload);
 
-/* `deliver` is called for each event that matches, from the publisher's thread with no lock held
- * that a publisher needs; it may not block. False: the subscriber cannot take it, the subscription
- * has ended. */
+/* `deliver` is called for each event that matches, on the publisher's thread, one at a time. It may
+ * neither block nor call the exchange. False: the subscriber cannot take it; the subscription is
+ * gone then, and its handle may not be used any more. */
 typedef bool (*event_deliver_fn)(void *arg, const struct event *e);
 CHECKED struct err *exchange_subscribe(struct exchange *x, char *const *filters, size_t n_filters,
 	event_deliver_fn deliver, void *arg, struct subscription **ret);
