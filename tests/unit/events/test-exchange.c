@@ -44,7 +44,7 @@ static void test_filters(void **state)
 	} cases[] = {
 		{NULL, "a/tasks/exit b/tasks/start b/images/create "},
 		{"namespace==b", "b/tasks/start b/images/create "},
-		{"topic==/tasks/exit", "a/tasks/exit "},
+		{"topic==\"/tasks/exit\"", "a/tasks/exit "},
 		{"topic~=\"^/tasks/\",namespace==b", "b/tasks/start "},
 		{"event.id==x", ""},
 	};
