@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "base/strmap.h"
 #include "base/strv.h"
 #include "oci/descriptor.h"

@@ -20,7 +20,7 @@ DEFINE_AUTOVAL(reference, reference_done);
  * the text. */
 CHECKED struct err *reference_parse(const char *text, struct reference *ret);
 /* A name as people type it: "alpine" is docker.io/library/alpine:latest, "me/app" is
- * docker.io/me/app:latest. */
+ * docker.io/me/app:latest. A tag beside a digest is dropped. */
 CHECKED struct err *reference_parse_short(const char *text, struct reference *ret);
 /* "name[:tag][@digest]"; caller frees. */
 char *reference_format(const struct reference *r);
