@@ -266,6 +266,7 @@ static void *pool_thread(void *arg)
 	enum lane lane;
 
 	lock_take(&p->lock);
+	p->idle--;
 	for (;;) {
 		struct job *job = next_job(p, &lane);
 
@@ -292,21 +293,22 @@ static void *pool_thread(void *arg)
 	return NULL;
 }
 
-/* Whether a queued job could run now if there was one more thread. */
-static bool runnable(const struct pool *p)
+/* How many queued jobs could run now if there were threads enough. */
+static unsigned runnable(const struct pool *p)
 {
+	unsigned n = 0;
+
 	for (int i = 0; i < LANE_COUNT; i++) {
-		if (p->queued[i] && p->busy[i] < p->limits.threads[i])
-			return true;
+		if (p->busy[i] < p->limits.threads[i])
+			n += MIN(p->queued[i], p->limits.threads[i] - p->busy[i]);
 	}
-	return false;
+	return n;
 }
 
 struct err *pool_submit(struct pool *p, enum lane lane, void (*run)(void *arg), void *arg)
 {
 	struct job *job;
 	struct err *e = NULL;
-	unsigned waiting = 0;
 
 	LOCKED(&p->lock);
 	if (p->queued[lane] >= p->limits.queue[lane])
@@ -316,16 +318,16 @@ struct err *pool_submit(struct pool *p, enum lane lane, void (*run)(void *arg), 
 	job->arg = arg;
 	list_append(&p->queue[lane], &job->node);
 	p->queued[lane]++;
-	for (int i = 0; i < LANE_COUNT; i++)
-		waiting += p->queued[i];
 	cond_signal(&p->work);
-	if (p->idle >= waiting || !runnable(p))
+	if (p->idle >= runnable(p))
 		return NULL;
 	p->threads++;
+	p->idle++; /* until it looks for work */
 	e = thread_start(p->name, pool_thread, p, NULL);
 	if (!e)
 		return NULL;
 	p->threads--;
+	p->idle--;
 	if (p->threads) {
 		/* The threads there are will get to it. */
 		err_free(e);
