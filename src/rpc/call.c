@@ -272,11 +272,23 @@ struct err *rpc_call_begin(struct rpc_call *call, const char *path, size_t len)
 
 /* --- the handler's thread --- */
 
+/* A handler that was cancelled by the deadline may not know why it was. */
+static struct err *true_reason(struct rpc_call *call, struct err *take_e)
+{
+	autoptr(err) why = cancel_check(call->cancel);
+
+	if (!err_is(take_e, ERR_CANCELLED) || !err_is(why, ERR_DEADLINE))
+		return take_e;
+	err_free(take_e);
+	return TAKE(why);
+}
+
 /* The last of handler and rpc_finish() lets go of the call. */
 static void leave(struct rpc_call *call, struct err *take_e, bool by_finish)
 {
 	bool release;
 
+	take_e = true_reason(call, take_e);
 	lock_take(&call->lock);
 	if (by_finish) {
 		/* After this returns, what on_cancel works on may be freed. */

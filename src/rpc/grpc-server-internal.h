@@ -8,7 +8,7 @@
 #include "rpc/grpc.h"
 #include "rpc/h2.h"
 
-/* A peer that has not sent preface and settings by then is dropped. */
+/* A peer that has not sent preface and settings by then is dropped, unless the options say. */
 #define GRPC_HANDSHAKE_MS 20000
 /* A connection that was told to go away has this long to take the news. */
 #define GRPC_LINGER_MS 1000

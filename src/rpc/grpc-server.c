@@ -32,6 +32,7 @@ struct rpc_server *grpc_server_new(
 	o->max_send = o->max_send ? o->max_send : GRPC_MESSAGE_MAX;
 	o->max_connections = o->max_connections ? o->max_connections : 1024;
 	o->max_streams = o->max_streams ? o->max_streams : 1000;
+	o->handshake_ms = o->handshake_ms ? o->handshake_ms : GRPC_HANDSHAKE_MS;
 	rpc_server_init(&s->base, &grpc_session_ops, loop, pool, o->max_send);
 	list_init(&s->listeners);
 	list_init(&s->conns);
@@ -145,7 +146,7 @@ static struct err *conn_new(struct grpc_server *s, int take_fd)
 		return e;
 	}
 	c->timer = loop_timer_new(s->base.loop, on_conn_timer, c);
-	loop_timer_set(c->timer, GRPC_HANDSHAKE_MS);
+	loop_timer_set(c->timer, s->options.handshake_ms);
 	list_append(&s->conns, &c->node);
 	s->n_open++;
 	return NULL;

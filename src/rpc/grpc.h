@@ -18,6 +18,7 @@ struct grpc_server_options {
 	size_t max_recv, max_send; /* bytes a message; 0: GRPC_MESSAGE_MAX */
 	unsigned max_connections; /* 0: 1024 */
 	unsigned max_streams; /* concurrent, a connection; 0: 1000 */
+	int64_t handshake_ms; /* until preface and settings have come; 0: 20 s */
 };
 
 /* Runs on the loop given; handlers run on the pool given. Both outlive the server. */
