@@ -21,7 +21,7 @@ char *grpc_base64_encode(const void *data, size_t len);
 void *grpc_base64_decode(const char *s, size_t len, size_t *ret_len);
 /* At most 8 digits and a unit; false when malformed. Rounded up to milliseconds. */
 bool grpc_timeout_parse(const char *s, size_t len, int64_t *ret_ms);
-#define GRPC_TIMEOUT_TEXT 16
+#define GRPC_TIMEOUT_TEXT 24
 void grpc_timeout_format(int64_t ms, char ret[static GRPC_TIMEOUT_TEXT]);
 /* 0..16; anything else is UNKNOWN. */
 enum err_class grpc_status_parse(const char *s, size_t len);
