@@ -72,9 +72,6 @@ static const struct key keys[] = {
 	{KEY_STRINGS, AT(overlay_mount_options), {PLUGIN "snapshotter.v1.overlayfs/mount_options"}},
 	{KEY_STRING, AT(overlay_root),
 		{PLUGIN "snapshotter.v1.overlayfs/root_path", "plugins/overlayfs/root_path"}},
-	{KEY_BOOL, AT(overlay_slow_chown), {PLUGIN "snapshotter.v1.overlayfs/slow_chown"}},
-	{KEY_BOOL, AT(overlay_sync_remove), {PLUGIN "snapshotter.v1.overlayfs/sync_remove"}},
-	{KEY_BOOL, AT(overlay_upperdir_label), {PLUGIN "snapshotter.v1.overlayfs/upperdir_label"}},
 };
 
 void config_init(struct config *c)

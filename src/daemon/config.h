@@ -30,7 +30,6 @@ struct config {
 	int64_t gc_deletion_threshold, gc_mutation_threshold, gc_schedule_delay_ns,
 		gc_startup_delay_ns;
 	char *overlay_root, *native_root;
-	bool overlay_upperdir_label, overlay_sync_remove, overlay_slow_chown;
 	struct strv overlay_mount_options;
 	bool sync_fs; /* diff service */
 	struct strv shim_env;

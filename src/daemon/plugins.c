@@ -91,12 +91,7 @@ static struct err *init_overlayfs(struct daemon *d, struct plugin_info *p)
 {
 	const struct config *c = d->config;
 	autofree char *root = snapshotter_root(d, p, c->overlay_root);
-	struct overlay_options options = {
-		.upperdir_label = c->overlay_upperdir_label,
-		.sync_remove = c->overlay_sync_remove,
-		.slow_chown = c->overlay_slow_chown,
-		.mount_options = &c->overlay_mount_options,
-	};
+	struct overlay_options options = {.mount_options = &c->overlay_mount_options};
 	struct snapshot_driver *driver;
 
 	TRY(mkdir_p(root, 0700));

@@ -32,8 +32,8 @@ struct snapshot_driver_ops {
 	/* Remove the files of an id; none there is success. */
 	struct err *(*remove)(struct snapshot_driver *d, uint64_t id);
 	/* Ids that have files, for the check at start. */
-	struct err *(*walk)(struct snapshot_driver *d,
-		struct err *(*visit)(uint64_t id, void *arg), void *arg);
+	struct err *(*walk)(
+		struct snapshot_driver *d, struct err *(*visit)(uint64_t id, void *arg), void *arg);
 	void (*destroy)(struct snapshot_driver *d);
 };
 
@@ -43,8 +43,7 @@ struct snapshot_driver {
 };
 
 struct overlay_options {
-	bool upperdir_label, sync_remove, slow_chown;
-	const struct strv *mount_options; /* may be NULL */
+	const struct strv *mount_options; /* behind our own in every overlay mount; may be NULL */
 };
 
 /* ERR_UNIMPLEMENTED-class "skip" errors say why a driver cannot work here. */
@@ -60,10 +59,10 @@ CHECKED struct err *snapshot_driver_create(
 	struct snapshot_driver *d, const struct snapshot_chain *c);
 CHECKED struct err *snapshot_driver_mounts(
 	struct snapshot_driver *d, const struct snapshot_chain *c, struct mounts *ret);
-CHECKED struct err *snapshot_driver_usage(struct snapshot_driver *d,
-	const struct snapshot_chain *c, int64_t *ret_bytes, int64_t *ret_inodes);
+CHECKED struct err *snapshot_driver_usage(struct snapshot_driver *d, const struct snapshot_chain *c,
+	int64_t *ret_bytes, int64_t *ret_inodes);
 CHECKED struct err *snapshot_driver_commit(
 	struct snapshot_driver *d, const struct snapshot_chain *c);
 CHECKED struct err *snapshot_driver_remove(struct snapshot_driver *d, uint64_t id);
-CHECKED struct err *snapshot_driver_walk(struct snapshot_driver *d,
-	struct err *(*visit)(uint64_t id, void *arg), void *arg);
+CHECKED struct err *snapshot_driver_walk(
+	struct snapshot_driver *d, struct err *(*visit)(uint64_t id, void *arg), void *arg);
