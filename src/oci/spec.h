@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/strmap.h"
 #include "base/strv.h"
+#include "oci/image.h"
 
 #define SPEC_MAX_BYTES ((size_t)4 << 20)
 
@@ -25,6 +26,11 @@ CHECKED struct err *spec_parse(const char *text, size_t len, struct json_object 
 char *spec_to_text(struct json_object *spec, size_t *ret_len);
 /* Its type URL. */
 #define SPEC_TYPE_URL "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+
+/* What an image says: environment, command (unless `args` has some, which stand for Cmd), directory,
+ * user and the user's groups. */
+CHECKED struct err *spec_apply_image(struct json_object *spec, const struct image_config *config,
+	const struct strv *args, const char *passwd, const char *group);
 
 /* process */
 void spec_set_args(struct json_object *spec, const struct strv *args);
@@ -55,8 +61,8 @@ CHECKED struct err *spec_set_user(
 /* Whether a name has to be looked up. */
 bool spec_user_needs_files(const char *user);
 void spec_set_uid_gid(struct json_object *spec, uint32_t uid, uint32_t gid);
-/* The groups that list the user (a name or a uid; "user:group" counts as its user) become the
- * additional ones. */
+/* The groups that list the user (a name or a uid) become the additional ones; "user:group" has
+ * none. Missing files or users are no error. */
 CHECKED struct err *spec_set_groups_of(
 	struct json_object *spec, const char *user, const char *passwd, const char *group);
 
@@ -65,7 +71,7 @@ CHECKED struct err *spec_add_caps(struct json_object *spec, const struct strv *c
 CHECKED struct err *spec_drop_caps(struct json_object *spec, const struct strv *caps);
 /* Bounding, effective and permitted become exactly these. */
 void spec_set_caps(struct json_object *spec, const struct strv *caps);
-/* All this process has in its bounding set and the kernel knows. */
+/* All that this process has in effect. */
 void spec_all_caps(struct json_object *spec);
 
 /* root, hostname, mounts, annotations */
@@ -74,7 +80,8 @@ void spec_set_rootfs_readonly(struct json_object *spec, bool readonly);
 void spec_set_hostname(struct json_object *spec, const char *name);
 void spec_add_mount(struct json_object *spec, const char *type, const char *source,
 	const char *destination, const struct strv *options);
-/* ctr's form: "type=bind,src=/a,dst=/b,options=rbind:ro"; ERR_INVALID. */
+/* ctr's form: "type=bind,src=/a,dst=/b,options=rbind:ro", commas in values within double quotes
+ * around the field; ERR_INVALID. */
 CHECKED struct err *spec_add_mount_text(struct json_object *spec, const char *text);
 void spec_remove_mounts(struct json_object *spec, const char *destination);
 void spec_set_annotations(struct json_object *spec, const struct strmap *annotations);
