@@ -20,8 +20,8 @@ struct blob_list {
 };
 
 struct ingest_row {
-	char *ref; /* the client's */
-	char *key; /* the content store's: "<ns>/<sequence>/<ref>" */
+	char *ref;	/* the client's */
+	char *key;	/* the content store's: "<ns>/<sequence>/<ref>" */
 	char *expected; /* digest, or NULL */
 };
 
@@ -52,12 +52,15 @@ CHECKED struct err *blobs_delete(struct meta *m, const struct scope *s, const ch
 /* Whether any namespace has the blob; its size. */
 CHECKED struct err *blobs_known(struct meta *m, const char *digest, bool *ret, int64_t *ret_size);
 
-/* The row of an ingest, made when it is not there yet; under a lease it is added to it. When the
- * blob `expected` is already in the namespace: ERR_EXISTS "content <digest>: already exists". When
- * another namespace has it (policy shared) the blob is added to this one, without labels, and
- * ERR_EXISTS comes too. */
+/*
+ * The row of an ingest, made when it is not there yet; under a lease it is added to it. A power cut
+ * may take it back. When the blob `expected` (may be NULL) is in the namespace already: ERR_EXISTS
+ * "content <digest>: already exists", and the lease holds it. With `shared` the caller has found
+ * `expected` in the store: the row keeps it from being removed, until a commit brings it into this
+ * namespace.
+ */
 CHECKED struct err *ingests_open(struct meta *m, const struct scope *s, const char *ref,
-	const char *expected, struct ingest_row *ret);
+	const char *expected, bool shared, struct ingest_row *ret);
 CHECKED struct err *ingests_get(
 	struct meta *m, const struct scope *s, const char *ref, struct ingest_row *ret);
 CHECKED struct err *ingests_list(
@@ -68,3 +71,20 @@ CHECKED struct err *ingests_delete(struct meta *m, const struct scope *s, const 
  * when the file is durable in the store. */
 CHECKED struct err *ingests_commit(struct meta *m, const struct scope *s, const char *ref,
 	const char *digest, int64_t size, const struct strmap *labels);
+
+/*
+ * The files of blobs and ingests, for the layer that has them.
+ *
+ * A blob's file is there before its row. From before its digest is looked for or made in the store
+ * until the row is written, the writer pins it: the sweep of files passes over it then.
+ */
+void blobs_pin(struct meta *m, const char *digest);
+void blobs_unpin(struct meta *m, const char *digest);
+/* Runs `remove` unless the blob is pinned or a row names it: a blob's of any namespace, or an
+ * ingest's that expects it. */
+CHECKED struct err *blobs_sweep(struct meta *m, const char *digest,
+	struct err *(*remove)(const char *digest, void *arg), void *arg, bool *ret_removed);
+/* Whether a row has the store's key; rows are there before the files. */
+CHECKED struct err *ingests_known(struct meta *m, const char *key, bool *ret);
+/* Digests and ingest keys whose rows went since the last call. */
+void blobs_take_removed(struct meta *m, struct strv *ret_digests, struct strv *ret_ingests);

@@ -59,11 +59,12 @@ struct change {
 	enum change_kind kind;
 	const char *ns;
 	const char *id; /* name, id, key or digest */
-	const char *parent; /* snapshots: the parent key; commit: id is the key, parent the new name */
+	const char
+		*parent; /* snapshots: the parent key; commit: id is the key, parent the new name */
 	const char *snapshotter;
-	const struct strmap *labels; /* may be NULL */
+	const struct strmap *labels;	   /* may be NULL */
 	const struct container *container; /* for container changes, may be NULL on delete */
-	int64_t size; /* content */
+	int64_t size;			   /* content */
 };
 
 /* Called after the change is durable, on the thread that made it, in no lock of this layer. At most

@@ -40,9 +40,9 @@ CHECKED struct err *leases_delete(struct meta *m, const struct scope *s, const c
 CHECKED struct err *leases_list(struct meta *m, const struct scope *s, char *const *filters,
 	size_t n_filters, struct lease_list *ret);
 /* An unknown type is ERR_UNIMPLEMENTED, an unknown lease ERR_NOT_FOUND. */
-CHECKED struct err *leases_add_resource(struct meta *m, const struct scope *s, const char *lease,
-	const char *id, const char *type);
-CHECKED struct err *leases_delete_resource(struct meta *m, const struct scope *s,
-	const char *lease, const char *id, const char *type);
-CHECKED struct err *leases_list_resources(struct meta *m, const struct scope *s,
-	const char *lease, struct lease_resource_list *ret);
+CHECKED struct err *leases_add_resource(
+	struct meta *m, const struct scope *s, const char *lease, const char *id, const char *type);
+CHECKED struct err *leases_delete_resource(
+	struct meta *m, const struct scope *s, const char *lease, const char *id, const char *type);
+CHECKED struct err *leases_list_resources(
+	struct meta *m, const struct scope *s, const char *lease, struct lease_resource_list *ret);

@@ -10,12 +10,12 @@
 enum snapshot_kind { SNAPSHOT_VIEW = 1, SNAPSHOT_ACTIVE = 2, SNAPSHOT_COMMITTED = 3 };
 
 struct snapshot_info {
-	char *name; /* the client's key */
+	char *name;   /* the client's key */
 	char *parent; /* "" for none */
 	enum snapshot_kind kind;
 	struct strmap labels;
 	struct timestamp created_at, updated_at;
-	uint64_t id; /* the driver's */
+	uint64_t id;	      /* the driver's */
 	int64_t size, inodes; /* of a committed one */
 };
 
@@ -53,18 +53,18 @@ CHECKED struct err *snapshots_list(struct meta *m, const struct scope *s, const 
 CHECKED struct err *snapshots_reserve(struct meta *m, const struct scope *s,
 	const char *snapshotter, const char *key, const char *parent, enum snapshot_kind kind,
 	const struct strmap *labels, struct snapshot_chain *ret);
-CHECKED struct err *snapshots_publish(struct meta *m, const struct scope *s,
-	const char *snapshotter, const char *key);
-CHECKED struct err *snapshots_unreserve(struct meta *m, const struct scope *s,
-	const char *snapshotter, const char *key);
+CHECKED struct err *snapshots_publish(
+	struct meta *m, const struct scope *s, const char *snapshotter, const char *key);
+CHECKED struct err *snapshots_unreserve(
+	struct meta *m, const struct scope *s, const char *snapshotter, const char *key);
 /* Active -> committed under a new name. ERR_EXISTS for a taken name, ERR_PRECONDITION for one that
  * is not active. `parent` (may be NULL) rebases an active snapshot without parent onto it. */
-CHECKED struct err *snapshots_commit(struct meta *m, const struct scope *s,
-	const char *snapshotter, const char *key, const char *name, const char *parent,
-	const struct strmap *labels, int64_t size, int64_t inodes);
-CHECKED struct err *snapshots_update(struct meta *m, const struct scope *s,
-	const char *snapshotter, const char *key, const struct strmap *labels, char *const *paths,
-	size_t n_paths, struct snapshot_info *ret);
+CHECKED struct err *snapshots_commit(struct meta *m, const struct scope *s, const char *snapshotter,
+	const char *key, const char *name, const char *parent, const struct strmap *labels,
+	int64_t size, int64_t inodes);
+CHECKED struct err *snapshots_update(struct meta *m, const struct scope *s, const char *snapshotter,
+	const char *key, const struct strmap *labels, char *const *paths, size_t n_paths,
+	struct snapshot_info *ret);
 /* ERR_PRECONDITION "cannot remove snapshot with child" while it has children. The row goes; the
  * files go when the caller says snapshots_forget(id). */
 CHECKED struct err *snapshots_remove(
@@ -80,3 +80,6 @@ DEFINE_AUTOVAL(snapshot_ids, snapshot_ids_done);
 CHECKED struct err *snapshots_stale(
 	struct meta *m, const char *snapshotter, struct snapshot_ids *ret);
 CHECKED struct err *snapshots_forget(struct meta *m, const char *snapshotter, uint64_t id);
+/* Whether a row, reserved or not, has the id. */
+CHECKED struct err *snapshots_known(
+	struct meta *m, const char *snapshotter, uint64_t id, bool *ret);

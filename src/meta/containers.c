@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/containers.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/identifier.h"
+#include "meta/internal.h"
+
+struct container *container_new(void)
+{
+	return NEW(struct container);
+}
+
+void container_free(struct container *c)
+{
+	if (!c)
+		return;
+	free(c->id);
+	strmap_done(&c->labels);
+	free(c->image);
+	free(c->runtime);
+	any_done(&c->runtime_options);
+	any_done(&c->spec);
+	free(c->snapshotter);
+	free(c->snapshot_key);
+	free(c->sandbox);
+	for (size_t i = 0; i < c->n_extensions; i++) {
+		free(c->extensions[i].name);
+		any_done(&c->extensions[i].value);
+	}
+	free(c->extensions);
+	free(c);
+}
+
+void container_list_done(struct container_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		container_free(l->items[i]);
+	free(l->items);
+	*l = (struct container_list){0};
+}
+
+void container_set_extension(struct container *c, const char *name, const struct any *value)
+{
+	struct container_extension *x;
+	size_t at = 0;
+
+	while (at < c->n_extensions && strcmp(c->extensions[at].name, name) < 0)
+		at++;
+	if (at == c->n_extensions || strcmp(c->extensions[at].name, name) != 0) {
+		c->extensions = xreallocarray(c->extensions, c->n_extensions + 1, sizeof(*x));
+		memmove(c->extensions + at + 1, c->extensions + at,
+			(c->n_extensions++ - at) * sizeof(*x));
+		c->extensions[at] = (struct container_extension){.name = xstrdup(name)};
+	}
+	any_copy(&c->extensions[at].value, value);
+}
+
+static void extension_remove(struct container *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_extensions; i++) {
+		if (strcmp(c->extensions[i].name, name) != 0)
+			continue;
+		free(c->extensions[i].name);
+		any_done(&c->extensions[i].value);
+		memmove(c->extensions + i, c->extensions + i + 1,
+			(--c->n_extensions - i) * sizeof(*c->extensions));
+		return;
+	}
+}
+
+static void extensions_clear(struct container *c)
+{
+	for (size_t i = 0; i < c->n_extensions; i++) {
+		free(c->extensions[i].name);
+		any_done(&c->extensions[i].value);
+	}
+	c->n_extensions = 0;
+}
+
+static const struct any *find_extension(const struct container *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_extensions; i++)
+		if (strcmp(c->extensions[i].name, name) == 0)
+			return &c->extensions[i].value;
+	return NULL;
+}
+
+/* --- rows --- */
+
+/* One after the other: name, type URL (both with their NUL), length as eight bytes, value. */
+static void pack_extensions(struct buf *to, const struct container *c)
+{
+	for (size_t i = 0; i < c->n_extensions; i++) {
+		const struct container_extension *x = &c->extensions[i];
+		uint64_t len = x->value.len;
+
+		if (!x->value.type_url)
+			continue;
+		if (!buf_append(to, x->name, strlen(x->name) + 1) ||
+			!buf_append(to, x->value.type_url, strlen(x->value.type_url) + 1) ||
+			!buf_append(to, &len, sizeof(len)) || !buf_append(to, x->value.value, len))
+			abort(); /* requests are far smaller than the buffer's maximum */
+	}
+}
+
+static struct err *unpack_extensions(sqlite3_stmt *st, int column, struct container *c)
+{
+	const char *p = sqlite3_column_blob(st, column);
+	size_t left = (size_t)sqlite3_column_bytes(st, column);
+
+	while (left > 0) {
+		const char *type = memchr(p, '\0', left);
+		const char *end =
+			type ? memchr(type + 1, '\0', left - (size_t)(type + 1 - p)) : NULL;
+		struct any value = ANY_INIT;
+		uint64_t len;
+
+		if (!end || left - (size_t)(end + 1 - p) < sizeof(len))
+			return err_new(
+				ERR_DATA_LOSS, "malformed extensions in the metadata database");
+		memcpy(&len, end + 1, sizeof(len));
+		end += 1 + sizeof(len);
+		if (len > left - (size_t)(end - p))
+			return err_new(
+				ERR_DATA_LOSS, "malformed extensions in the metadata database");
+		any_set(&value, type + 1, end, len);
+		container_set_extension(c, p, &value);
+		any_done(&value);
+		left -= (size_t)(end - p) + len;
+		p = end + len;
+	}
+	return NULL;
+}
+
+#define COLUMNS                                                                                    \
+	"id, created, updated, image, runtime, snapshotter, snapshot_key, sandbox, labels, "       \
+	"options_type, options, extensions, spec_type, spec"
+
+static void read_any(sqlite3_stmt *st, int column, struct any *ret)
+{
+	if (sqlite3_column_type(st, column) != SQLITE_NULL)
+		any_set(ret, sql_peek(st, column), sqlite3_column_blob(st, column + 1),
+			(size_t)sqlite3_column_bytes(st, column + 1));
+}
+
+/* What filters look at; the rest is read only for rows that match. */
+static struct err *read_head(sqlite3_stmt *st, struct container *c)
+{
+	c->id = sql_text(st, 0);
+	c->created_at = timestamp_from_ns(sqlite3_column_int64(st, 1));
+	c->updated_at = timestamp_from_ns(sqlite3_column_int64(st, 2));
+	c->image = sql_text(st, 3);
+	c->runtime = sql_text(st, 4);
+	c->snapshotter = sql_text(st, 5);
+	c->snapshot_key = sql_text(st, 6);
+	c->sandbox = sql_text(st, 7);
+	return unpack_labels(st, 8, &c->labels);
+}
+
+static struct err *read_tail(sqlite3_stmt *st, struct container *c)
+{
+	read_any(st, 9, &c->runtime_options);
+	read_any(st, 12, &c->spec);
+	return unpack_extensions(st, 11, c);
+}
+
+static struct err *read_one(struct conn *c, const char *ns, const char *id, struct container **ret)
+{
+	autoptr(container) found = container_new();
+	autostmt st = NULL;
+	bool row;
+
+	TRY(sql_start(
+		c, &st, "SELECT " COLUMNS " FROM containers WHERE ns=?1 AND id=?2", "ss", ns, id));
+	TRY(sql_row(c, st, &row));
+	if (!row)
+		return NULL;
+	TRY(read_head(st, found));
+	TRY(read_tail(st, found));
+	*ret = TAKE(found);
+	return NULL;
+}
+
+/* The row of an id, made or replaced. */
+static struct err *write_row(struct conn *c, const char *ns, const struct container *w)
+{
+	autoval(buf) labels = BUF_INIT(META_PACKED_MAX), extensions = BUF_INIT(META_PACKED_MAX);
+	const struct any *o = &w->runtime_options;
+
+	pack_labels(&labels, &w->labels);
+	pack_extensions(&extensions, w);
+	gc_touch(c, GC_CONTAINER, ns, NULL, w->id);
+	gc_touch_labels(c, ns, &w->labels);
+	if (!str_empty(w->snapshotter))
+		gc_touch(c, GC_SNAPSHOT, ns, w->snapshotter, str_or(w->snapshot_key, ""));
+	return sql_run(c,
+		"INSERT INTO containers(ns, " COLUMNS ")"
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"
+		" ON CONFLICT(ns, id) DO UPDATE SET updated=?4, image=?5, runtime=?6, "
+		"snapshotter=?7,"
+		" snapshot_key=?8, sandbox=?9, labels=?10, options_type=?11, options=?12,"
+		" extensions=?13, spec_type=?14, spec=?15",
+		"ssiisssssbsvbsv", ns, w->id, timestamp_to_ns(w->created_at),
+		timestamp_to_ns(w->updated_at), str_or(w->image, ""), w->runtime,
+		str_or(w->snapshotter, ""), str_or(w->snapshot_key, ""), str_or(w->sandbox, ""),
+		&labels, o->type_url, o->value, o->len, &extensions, w->spec.type_url,
+		w->spec.value, w->spec.len);
+}
+
+/* --- the calls --- */
+
+struct job {
+	const struct scope *scope;
+	const char *id;
+	const struct container *given;
+	char *const *paths;
+	size_t n_paths;
+	const struct filter *filter;
+	struct container *result;
+	struct container_list list;
+};
+
+static struct err *check(const struct container *c)
+{
+	TRY(err_wrap(identifier_check(c->id), "container.ID"));
+	if (c->n_extensions > 0 && !*c->extensions[0].name)
+		return err_new(ERR_INVALID,
+			"container.Extension keys must not be zero-length: invalid argument");
+	TRY(err_wrap(labels_check(&c->labels), "containers.Labels"));
+	if (str_empty(c->runtime))
+		return err_new(ERR_INVALID, "container.Runtime.Name must be set: invalid argument");
+	if (!c->spec.type_url)
+		return err_new(ERR_INVALID, "container.Spec must be set: invalid argument");
+	if (!str_empty(c->snapshot_key) && str_empty(c->snapshotter))
+		return err_new(ERR_INVALID, "container.Snapshotter must be set if "
+					    "container.SnapshotKey is set: invalid "
+					    "argument");
+	return NULL;
+}
+
+static struct err *do_get(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+
+	return read_one(c, j->scope->ns, j->id, &j->result);
+}
+
+struct err *containers_get(
+	struct meta *m, const struct scope *s, const char *id, struct container **ret)
+{
+	struct job j = {.scope = s, .id = id};
+
+	TRY(scope_check(s));
+	TRY(meta_read(m, false, do_get, &j));
+	if (!j.result)
+		return err_new(ERR_NOT_FOUND, "container \"%s\" in namespace \"%s\": not found", id,
+			s->ns);
+	*ret = j.result;
+	return NULL;
+}
+
+static const char *field(void *object, char *const *path, size_t n, bool *ret_present)
+{
+	const struct container *c = object;
+
+	if (strcmp(path[0], "id") == 0)
+		return field_text(c->id, ret_present);
+	if (strcmp(path[0], "image") == 0)
+		return field_text(c->image, ret_present);
+	if (strcmp(path[0], "labels") == 0)
+		return field_label(&c->labels, path + 1, n - 1, ret_present);
+	if (strcmp(path[0], "runtime") == 0 && n > 1 && strcmp(path[1], "name") == 0)
+		return field_text(c->runtime, ret_present);
+	*ret_present = false;
+	return NULL;
+}
+
+static struct err *do_list(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+	autostmt st = NULL;
+
+	TRY(sql_start(c, &st, "SELECT " COLUMNS " FROM containers WHERE ns=?1 ORDER BY id", "s",
+		j->scope->ns));
+	for (;;) {
+		autoptr(container) one = NULL;
+		bool row;
+
+		TRY(sql_row(c, st, &row));
+		if (!row)
+			return NULL;
+		one = container_new();
+		TRY(read_head(st, one));
+		if (!filter_match(j->filter, field, one))
+			continue;
+		TRY(read_tail(st, one));
+		GROW(j->list.items, j->list.n, j->list.cap);
+		j->list.items[j->list.n++] = TAKE(one);
+	}
+}
+
+struct err *containers_list(struct meta *m, const struct scope *s, char *const *filters,
+	size_t n_filters, struct container_list *ret)
+{
+	autoptr(filter) filter = NULL;
+	struct job j = {.scope = s};
+	struct err *e;
+
+	TRY(scope_check(s));
+	TRY(parse_filters(filters, n_filters, &filter));
+	j.filter = filter;
+	e = meta_read(m, false, do_list, &j);
+	if (e) {
+		container_list_done(&j.list);
+		return e;
+	}
+	*ret = j.list;
+	return NULL;
+}
+
+static struct container *copy(const struct container *c)
+{
+	struct container *to = container_new();
+
+	to->id = xstrdup(c->id);
+	strmap_copy(&to->labels, &c->labels);
+	to->image = xstrdup(str_or(c->image, ""));
+	to->runtime = xstrdup(str_or(c->runtime, ""));
+	any_copy(&to->runtime_options, &c->runtime_options);
+	any_copy(&to->spec, &c->spec);
+	to->snapshotter = xstrdup(str_or(c->snapshotter, ""));
+	to->snapshot_key = xstrdup(str_or(c->snapshot_key, ""));
+	to->sandbox = xstrdup(str_or(c->sandbox, ""));
+	for (size_t i = 0; i < c->n_extensions; i++)
+		container_set_extension(to, c->extensions[i].name, &c->extensions[i].value);
+	return to;
+}
+
+static struct err *do_create(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+	bool there;
+
+	TRY(sql_exists(c, &there, "SELECT 1 FROM containers WHERE ns=?1 AND id=?2", "ss",
+		j->scope->ns, j->result->id));
+	if (there)
+		return err_new(ERR_EXISTS, "container \"%s\": already exists", j->result->id);
+	TRY(ensure_namespace(c, j->scope->ns));
+	return write_row(c, j->scope->ns, j->result);
+}
+
+static void announce(
+	struct meta *m, enum change_kind kind, const char *ns, const struct container *c)
+{
+	meta_announce(m, &(struct change){.kind = kind,
+				 .ns = ns,
+				 .id = c->id,
+				 .labels = &c->labels,
+				 .snapshotter = c->snapshotter,
+				 .container = c});
+}
+
+struct err *containers_create(
+	struct meta *m, const struct scope *s, const struct container *c, struct container **ret)
+{
+	autoptr(container) made = NULL;
+	struct job j = {.scope = s};
+
+	TRY(scope_check(s));
+	TRY(err_wrap(check(c), "create container failed validation"));
+	j.result = made = copy(c);
+	labels_drop_empty(&made->labels);
+	made->created_at = made->updated_at = timestamp_now();
+	TRY(meta_update(m, DURABLE, do_create, &j));
+	announce(m, CHANGE_CONTAINER_CREATE, s->ns, made);
+	*ret = TAKE(made);
+	return NULL;
+}
+
+static void replace(char **to, const char *value)
+{
+	free(*to);
+	*to = xstrdup(str_or(value, ""));
+}
+
+static void copy_extensions(struct container *to, const struct container *from)
+{
+	extensions_clear(to);
+	for (size_t i = 0; i < from->n_extensions; i++)
+		container_set_extension(to, from->extensions[i].name, &from->extensions[i].value);
+}
+
+static struct err *apply_path(struct container *to, const struct container *from, const char *path)
+{
+	if (apply_map_path(&to->labels, &from->labels, path, "labels"))
+		return NULL;
+	if (str_starts(path, "extensions.")) {
+		const struct any *value = find_extension(from, path + 11);
+
+		if (value)
+			container_set_extension(to, path + 11, value);
+		else
+			extension_remove(to, path + 11);
+	} else if (strcmp(path, "extensions") == 0) {
+		copy_extensions(to, from);
+	} else if (strcmp(path, "spec") == 0) {
+		any_copy(&to->spec, &from->spec);
+	} else if (strcmp(path, "image") == 0) {
+		replace(&to->image, from->image);
+	} else if (strcmp(path, "snapshotkey") == 0) {
+		replace(&to->snapshot_key, from->snapshot_key);
+	} else {
+		return err_new(ERR_INVALID,
+			"cannot update \"%s\" field on \"%s\": invalid argument", path, to->id);
+	}
+	return NULL;
+}
+
+/* Without a mask, all that may change does, and a change of the rest is refused. */
+static struct err *apply_all(struct container *to, const struct container *from)
+{
+	static const char *const paths[] = {"labels", "spec", "extensions", "image", "snapshotkey"};
+
+	if (strcmp(to->snapshotter, str_or(from->snapshotter, "")) != 0)
+		return err_new(
+			ERR_INVALID, "container.Snapshotter field is immutable: invalid argument");
+	if (strcmp(to->runtime, str_or(from->runtime, "")) != 0)
+		return err_new(
+			ERR_INVALID, "container.Runtime.Name field is immutable: invalid argument");
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		TRY(apply_path(to, from, paths[i]));
+	return NULL;
+}
+
+static struct err *do_update(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+	autoptr(container) now = NULL;
+
+	TRY(read_one(c, j->scope->ns, j->given->id, &now));
+	if (!now)
+		return err_new(ERR_NOT_FOUND, "container \"%s\": not found", j->given->id);
+	if (j->n_paths == 0)
+		TRY(apply_all(now, j->given));
+	for (size_t i = 0; i < j->n_paths; i++)
+		TRY(apply_path(now, j->given, j->paths[i]));
+	TRY(err_wrap(check(now), "update failed validation"));
+	labels_drop_empty(&now->labels);
+	now->updated_at = timestamp_now();
+	TRY(write_row(c, j->scope->ns, now));
+	j->result = TAKE(now);
+	return NULL;
+}
+
+struct err *containers_update(struct meta *m, const struct scope *s, const struct container *c,
+	char *const *paths, size_t n_paths, struct container **ret)
+{
+	struct job j = {.scope = s, .given = c, .paths = paths, .n_paths = n_paths};
+	autoptr(container) now = NULL;
+	struct err *e;
+
+	if (str_empty(c->id))
+		return err_new(ERR_INVALID, "must specify a container id: invalid argument");
+	TRY(scope_check(s));
+	e = meta_update(m, DURABLE, do_update, &j);
+	now = j.result;
+	TRY(e);
+	announce(m, CHANGE_CONTAINER_UPDATE, s->ns, now);
+	*ret = TAKE(now);
+	return NULL;
+}
+
+static struct err *do_delete(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+
+	TRY(sql_run(c, "DELETE FROM containers WHERE ns=?1 AND id=?2", "ss", j->scope->ns, j->id));
+	if (sqlite3_changes(c->db) == 0)
+		return err_new(ERR_NOT_FOUND, "container %s: not found", j->id);
+	meta_count_deletion(c);
+	return NULL;
+}
+
+struct err *containers_delete(struct meta *m, const struct scope *s, const char *id)
+{
+	struct job j = {.scope = s, .id = id};
+
+	TRY(scope_check(s));
+	TRY(meta_update(m, DURABLE, do_delete, &j));
+	meta_announce(m, &(struct change){.kind = CHANGE_CONTAINER_DELETE, .ns = s->ns, .id = id});
+	return NULL;
+}
