@@ -32,20 +32,31 @@ static void on_deleted(void *arg, const struct runtime_result *result)
 	loop_stop(k->loop);
 }
 
+/* Containers of the runtimes we know have a directory below the root. Usually there is none any more:
+ * daemons call `delete` also after the shim has put everything away. */
+static bool is_known(const struct runtime *rt, const char *id)
+{
+	autofree char *dir = path_join(rt->root, id);
+
+	return !runtime_is_native(rt) || access(dir, F_OK) == 0;
+}
+
 static struct err *delete_container(const struct flags *f, const char *bundle)
 {
 	struct cleanup k = {.id = f->id};
 	struct runtime_call call = {.fn = on_deleted, .arg = &k};
 	autoval(options) o = {0};
+	autoval(runtime) rt = {0};
 	struct reaper *reaper = NULL;
 	autoptr(loop) loop = NULL;
-	struct runtime rt;
 
 	TRY(options_load(bundle, &o));
+	runtime_init(&rt, o.binary_name, o.root, f->ns, bundle, o.systemd_cgroup);
+	if (!is_known(&rt, f->id))
+		return NULL;
 	TRY(loop_new(&loop));
 	TRY(reaper_new(loop, &reaper));
 	k.loop = loop;
-	runtime_init(&rt, o.binary_name, o.root, f->ns, bundle, o.systemd_cgroup);
 	runtime_argv(&rt, &call.argv);
 	strv_add(&call.argv, "delete");
 	strv_add(&call.argv, "--force");
@@ -53,7 +64,6 @@ static struct err *delete_container(const struct flags *f, const char *bundle)
 	runtime_start(loop, reaper, &rt, &call);
 	loop_run(loop);
 	reaper_free(reaper);
-	runtime_done(&rt);
 	return NULL;
 }
 

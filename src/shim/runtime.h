@@ -25,6 +25,7 @@ struct runtime {
 void runtime_init(struct runtime *rt, const char *binary, const char *root, const char *ns,
 	const char *bundle, bool systemd_cgroup);
 void runtime_done(struct runtime *rt);
+DEFINE_AUTOVAL(runtime, runtime_done);
 /* A runtime whose containers are processes of this kernel, so that a signal sent by us to the init
  * process is the same as the runtime's own. */
 bool runtime_is_native(const struct runtime *rt);

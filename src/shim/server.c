@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -22,9 +24,11 @@
 #define LISTENER 3 /* inherited from `start` */
 #define FLUSH_MS 5000
 #define GRACE_MS 1000
+#define IDLE_MS 300
 
 struct server {
 	struct shim shim;
+	struct loop_timer *idle;
 	char *socket; /* path; NULL: unknown */
 	bool stopping;
 };
@@ -36,6 +40,42 @@ static void tune_memory(void)
 	mallopt(M_TOP_PAD, 16 << 10);
 	mallopt(M_TRIM_THRESHOLD, 48 << 10);
 	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+}
+
+/* Code is mapped in windows of 64 kB around what runs. Let go of it once a call is over, so that
+ * what stays in memory is what waiting needs: the kernel can then drop the rest of the file. */
+static void unmap_code(void)
+{
+	const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	size_t n = getauxval(AT_PHNUM);
+	uintptr_t base = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (headers[i].p_type == PT_PHDR)
+			base = (uintptr_t)headers - headers[i].p_vaddr;
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t from = (base + headers[i].p_vaddr) & ~(uintptr_t)4095;
+		uintptr_t to = base + headers[i].p_vaddr + headers[i].p_memsz;
+
+		if (headers[i].p_type == PT_LOAD && !(headers[i].p_flags & PF_W))
+			madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+}
+
+static void on_idle(void *arg)
+{
+	(void)arg;
+	malloc_trim(0);
+	unmap_code();
+}
+
+static struct err *on_call(struct rpc_call *call, void *arg)
+{
+	struct server *s = arg;
+
+	(void)call;
+	loop_timer_set(s->idle, IDLE_MS);
+	return NULL;
 }
 
 /* Log lines go to the daemon's FIFO. Both directions: it stays open when the daemon leaves, and a
@@ -126,6 +166,8 @@ static struct err *server_open(struct server *s, const struct flags *f)
 	TRY(open_listener(f, &listener));
 	s->socket = socket_path_of(listener);
 	s->shim.server = ttrpc_server_new(s->shim.loop, NULL, &options);
+	s->idle = loop_timer_new(s->shim.loop, on_idle, s);
+	rpc_server_set_check(s->shim.server, on_call, s);
 	rpc_server_add(s->shim.server, &task_service_v2, &s->shim);
 	rpc_server_add(s->shim.server, &task_service_v3, &s->shim);
 	TRY(loop_add_signal(s->shim.loop, SIGTERM, on_signal, s));
@@ -139,6 +181,7 @@ static void server_close(struct server *s)
 	if (s->shim.server)
 		ttrpc_server_free(s->shim.server);
 	publisher_free(s->shim.publisher);
+	loop_timer_free(s->idle);
 	reaper_free(s->shim.reaper);
 	loop_free(s->shim.loop);
 	map_done(&s->shim.containers, NULL);
