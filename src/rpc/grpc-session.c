@@ -480,13 +480,6 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
-static int on_unknown_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
-	const uint8_t *data, size_t len, void *user_data)
-{
-	pay(user_data, COST_NOISE);
-	return NGHTTP2_ERR_CANCEL;
-}
-
 /* Cut the bytes into messages and hand those to the call. */
 static void take_data(struct grpc_stream_state *st, const uint8_t *data, size_t len)
 {
@@ -572,7 +565,6 @@ void grpc_session_setup(struct grpc_server *s)
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
-	nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(cb, on_unknown_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);

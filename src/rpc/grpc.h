@@ -16,9 +16,9 @@
 
 struct grpc_server_options {
 	size_t max_recv, max_send; /* bytes a message; 0: GRPC_MESSAGE_MAX */
-	unsigned max_connections; /* 0: 1024 */
-	unsigned max_streams; /* concurrent, a connection; 0: 1000 */
-	int64_t handshake_ms; /* until preface and settings have come; 0: 20 s */
+	unsigned max_connections;  /* 0: 1024 */
+	unsigned max_streams;	   /* concurrent, a connection; 0: 1000 */
+	int64_t handshake_ms;	   /* until preface and settings have come; 0: 20 s */
 };
 
 /* Runs on the loop given; handlers run on the pool given. Both outlive the server. */
@@ -30,8 +30,7 @@ CHECKED struct err *grpc_server_listen(struct rpc_server *s, int take_fd);
 CHECKED struct err *grpc_server_attach(struct rpc_server *s, int take_fd);
 /* Refuse new connections and streams, tell peers to go away, let calls under way end within
  * grace_ms, then cancel them; `done` is called on the loop's thread once nothing is left. */
-void grpc_server_drain(
-	struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg);
+void grpc_server_drain(struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg);
 /* After a drain, with the loop stopped or on its thread. */
 void grpc_server_free(struct rpc_server *s);
 
@@ -43,8 +42,8 @@ struct grpc_stream;
 
 struct grpc_client_options {
 	int64_t connect_timeout_ms; /* 0: 10 s */
-	size_t max_recv; /* 0: GRPC_MESSAGE_MAX */
-	const char *user_agent; /* NULL: none of our own */
+	size_t max_recv;	    /* 0: GRPC_MESSAGE_MAX */
+	const char *user_agent;	    /* NULL: none of our own */
 };
 
 /* What goes with every call of a request context. */
@@ -55,7 +54,7 @@ struct rpc_metadata {
 struct rpc_context {
 	const struct rpc_metadata *metadata;
 	size_t n_metadata;
-	int64_t timeout_ms; /* 0: none */
+	int64_t timeout_ms;    /* 0: none */
 	struct cancel *cancel; /* may be NULL */
 };
 

@@ -82,9 +82,12 @@ int64_t rpc_deadline_ms(const struct rpc_call *call);
  * the answer calls rpc_reply()/rpc_send() and then rpc_finish() from its own thread, exactly once,
  * also after a cancellation. `on_cancel` (may be NULL) is called at most once, on the loop's
  * thread, when the call is cancelled before rpc_finish(); it must not block, and the call stays
- * valid until rpc_finish().
+ * valid until rpc_finish(), which waits for an on_cancel under way: afterwards `arg` may be freed.
+ * So park while holding the lock under which others find the call and which on_cancel takes, and
+ * finish without it.
  */
-void rpc_park(struct rpc_call *call, void (*on_cancel)(struct rpc_call *call, void *arg), void *arg);
+void rpc_park(
+	struct rpc_call *call, void (*on_cancel)(struct rpc_call *call, void *arg), void *arg);
 /* Ends a parked call; the call may not be touched afterwards. */
 void rpc_finish(struct rpc_call *call, struct err *take_e);
 

@@ -147,9 +147,10 @@ static struct err *echo_park(struct rpc_call *call, void *impl)
 
 	w->call = call;
 	list_init(&w->node);
+	/* Under the lock: neither Release nor a cancellation finds half of it. */
+	LOCKED(&waiters_lock);
 	rpc_park(call, on_park_cancel, w);
 	atomic_fetch_add(&parked, 1);
-	LOCKED(&waiters_lock);
 	list_append(&waiters, &w->node);
 	return NULL;
 }
