@@ -26,6 +26,8 @@
 #define QUEUE_MAX ((size_t)32 << 20)
 #define CALLS_MAX 65536
 #define CONNECT_TIMEOUT_S 10
+/* How often a thread that waits for the loop looks whether there still is one. */
+#define LOOP_ENDED_MS 50
 #define STREAM_ID_LAST (UINT32_MAX - 2)
 #define CLOSED "ttrpc: closed"
 
@@ -66,7 +68,8 @@ struct ttrpc_client {
 	struct ttrpc_pending **calls; /* by id, owned */
 	size_t n, cap;
 	uint32_t next_id;
-	bool closed, kicked;
+	bool closed, kicked, let_go;
+	struct cond let_go_cond;
 };
 
 static void client_unref(struct ttrpc_client *c)
@@ -77,6 +80,7 @@ static void client_unref(struct ttrpc_client *c)
 	free(c->calls);
 	ttrpc_writer_done(&c->out);
 	ttrpc_reader_done(&c->in);
+	cond_done(&c->let_go_cond);
 	lock_done(&c->lock);
 	free(c);
 }
@@ -394,6 +398,7 @@ struct err *ttrpc_client_new(struct loop *loop, const char *address, void (*on_c
 	c = NEW(struct ttrpc_client);
 	ref_init(&c->ref);
 	lock_init(&c->lock);
+	cond_init(&c->let_go_cond);
 	c->loop = loop;
 	c->on_close = on_close;
 	c->arg = arg;
@@ -410,41 +415,49 @@ struct err *ttrpc_client_new(struct loop *loop, const char *address, void (*on_c
 	return NULL;
 }
 
-struct closing {
-	struct ttrpc_client *client;
-	struct lock lock;
-	struct cond cond;
-	bool done; /* guarded by lock */
-};
+static void close_now(struct ttrpc_client *c)
+{
+	c->on_close = NULL;
+	let_go(c);
+	LOCKED(&c->lock);
+	c->let_go = true;
+	cond_broadcast(&c->let_go_cond);
+}
 
 static void close_on_loop(void *arg)
 {
-	struct closing *f = arg;
+	struct ttrpc_client *c = arg;
 
-	f->client->on_close = NULL;
-	let_go(f->client);
-	LOCKED(&f->lock);
-	f->done = true;
-	cond_signal(&f->cond);
+	close_now(c);
+	client_unref(c);
+}
+
+/* False when the loop has ended before it came to it. */
+static bool await_let_go(struct ttrpc_client *c)
+{
+	LOCKED(&c->lock);
+	while (!c->let_go && loop_is_running(c->loop))
+		cond_wait_until(&c->let_go_cond, &c->lock, monotonic_ms() + LOOP_ENDED_MS);
+	return c->let_go;
 }
 
 void ttrpc_client_close(struct ttrpc_client *c)
 {
-	struct closing f = {.client = c};
+	bool done;
 
-	lock_init(&f.lock);
-	cond_init(&f.cond);
+	lock_take(&c->lock);
+	done = c->let_go;
+	lock_drop(&c->lock);
+	if (done)
+		return;
 	if (loop_is_current(c->loop) || !loop_is_running(c->loop)) {
-		close_on_loop(&f);
-	} else {
-		loop_post(c->loop, close_on_loop, &f);
-		lock_take(&f.lock);
-		while (!f.done)
-			cond_wait(&f.cond, &f.lock);
-		lock_drop(&f.lock);
+		close_now(c);
+		return;
 	}
-	cond_done(&f.cond);
-	lock_done(&f.lock);
+	ref_get(&c->ref);
+	loop_post(c->loop, close_on_loop, c);
+	if (!await_let_go(c))
+		close_now(c);
 }
 
 void ttrpc_client_free(struct ttrpc_client *c)

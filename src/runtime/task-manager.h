@@ -20,12 +20,12 @@
 struct task_manager;
 
 struct task_manager_options {
-	const char *root, *state; /* the plugin's directories: work dirs, bundles */
+	const char *root, *state;	     /* the plugin's directories: work dirs, bundles */
 	const char *address, *ttrpc_address; /* the daemon's sockets, for shims */
-	const char *daemon_path; /* for -publish-binary */
-	const char *version; /* for bootstrap parameters */
-	const char *socket_dir; /* NULL: /run/containerd/s */
-	const struct strv *shim_env; /* more environment, may be NULL */
+	const char *daemon_path;	     /* for -publish-binary */
+	const char *version;		     /* for bootstrap parameters */
+	const char *socket_dir;		     /* NULL: /run/containerd/s */
+	const struct strv *shim_env;	     /* more environment, may be NULL */
 	bool debug;
 	int64_t load_timeout_ms, cleanup_timeout_ms, shutdown_timeout_ms, state_timeout_ms;
 	/* The runtime's name of a container when a bundle does not say; may be NULL. Caller of the
@@ -79,13 +79,13 @@ struct task_io {
 
 struct task_create {
 	const char *ns, *id;
-	const char *runtime; /* "io.containerd.runc.v2" or an absolute path */
-	const struct any *spec; /* config.json as the client gave it */
+	const char *runtime;	   /* "io.containerd.runc.v2" or an absolute path */
+	const struct any *spec;	   /* config.json as the client gave it */
 	const struct any *options; /* runtime options, may be absent */
 	const struct mounts *rootfs;
 	struct task_io io;
 	const char *checkpoint; /* path of an unpacked checkpoint image, may be NULL */
-	const char *sandbox; /* may be NULL */
+	const char *sandbox;	/* may be NULL */
 };
 
 struct process_exit {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Shims as programs: which file a runtime's name stands for, how `start`, `delete` and `-info` are
+ * called, and what the generations of shims want on their standard input.
+ */
+#pragma once
+
+#include "base/any.h"
+#include "base/map.h"
+#include "base/strv.h"
+#include "base/thread.h"
+#include "runtime/bootstrap.h"
+#include "runtime/task-manager.h"
+
+/* What `start` reads: the options as an Any, or BootstrapParams (containerd 2.3 and later). */
+enum shim_input { SHIM_INPUT_UNKNOWN, SHIM_INPUT_OPTIONS, SHIM_INPUT_PARAMS };
+
+struct shim_binaries {
+	struct lock lock;
+	struct map paths; /* binary name -> path, owned; guarded by lock */
+	struct map kinds; /* path -> struct shim_kind, owned; guarded by lock */
+};
+void shim_binaries_init(struct shim_binaries *b);
+void shim_binaries_done(struct shim_binaries *b);
+
+/* "io.containerd.runc.v2" or an absolute path -> the file. */
+CHECKED struct err *shim_binary_resolve(
+	struct shim_binaries *b, const char *runtime, const char *daemon_path, char **ret);
+
+struct shim_command {
+	const struct task_manager_options *options;
+	const char *binary, *ns, *id, *bundle;
+};
+
+CHECKED struct err *shim_binary_start(struct shim_binaries *b, const struct shim_command *c,
+	const struct any *options, struct cancel *cancel, struct bootstrap *ret);
+/* Cleans up behind a shim that is gone. */
+CHECKED struct err *shim_binary_delete(
+	const struct shim_command *c, int64_t timeout_ms, struct process_exit *ret);
+CHECKED struct err *shim_binary_info(
+	const char *binary, const struct any *options, struct cancel *cancel, struct any *ret);
+
+/* For tests: the generation that a `-v` text tells of. */
+enum shim_input shim_input_of_version(const char *text);

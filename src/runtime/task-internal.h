@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Inside the task manager. A task is in the manager's map from the moment its name is taken to the
+ * moment nothing of it is left. Its state only moves forward; whoever moves it to ENDING (task_claim)
+ * takes it down, alone. The manager's lock guards the map and what is marked below; it is held for
+ * no longer than that takes.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/ref.h"
+#include "rpc/message.h"
+#include "rpc/ttrpc.h"
+#include "runtime/bootstrap.h"
+#include "runtime/shim-binary.h"
+#include "runtime/shim-log.h"
+#include "runtime/task-manager.h"
+
+struct task_manager {
+	struct loop *loop;
+	struct exchange *exchange;
+	struct task_manager_options options; /* strings owned */
+	struct strv shim_env;
+	struct shim_binaries binaries;
+	struct pool *pool; /* loading, and taking down behind dead shims */
+	struct lock lock;
+	struct cond ended; /* a task has left the map */
+	/* guarded by lock */
+	struct map tasks; /* "ns/id" -> struct task, one reference each */
+	bool stopping;
+};
+
+enum task_state { TASK_STARTING, TASK_LIVE, TASK_ENDING };
+
+struct task {
+	struct ref ref;
+	struct task_manager *m;
+	char *ns, *id;
+	char *bundle, *binary; /* set while STARTING, then constant; as are the next three */
+	char *address;
+	struct ttrpc_client *client;
+	struct shim_log *log;
+	atomic_int version; /* of the shim's task API */
+	atomic_uint pid;    /* of the init process */
+	/* guarded by m->lock */
+	enum task_state state;
+	bool creating;	   /* task_create() is not done with it and sees to what happens */
+	bool lost;	   /* the shim hung up meanwhile */
+	bool ended;	   /* nobody waits any more */
+	struct list waits; /* of struct wait_group, owned */
+};
+
+/* --- task-manager.c --- */
+
+char *task_key(const char *ns, const char *id);
+struct task *task_ref(struct task *t);
+void task_unref(struct task *t);
+DEFINE_AUTOPTR(task, task_unref);
+/* Take the name; ERR_EXISTS when it is taken. */
+CHECKED struct err *task_reserve(
+	struct task_manager *m, const char *ns, const char *id, struct task **ret);
+/* ERR_NOT_FOUND "task <id> not found"; otherwise a reference. */
+CHECKED struct err *task_find(
+	struct task_manager *m, const char *ns, const char *id, struct task **ret);
+/* True for the one that must now take the task down. */
+bool task_claim(struct task *t);
+/* Take the task out of the map: its name is free again. */
+void task_leave(struct task *t);
+
+CHECKED struct err *task_call_delete(struct task *t, const char *exec, int64_t timeout_ms,
+	struct cancel *cancel, struct process_exit *ret);
+
+/* --- task-shim.c: one connected shim --- */
+
+void task_command(const struct task *t, struct shim_command *ret);
+/* Connect to the address; the log is open already. */
+CHECKED struct err *task_connect(struct task *t, const struct bootstrap *b);
+/* One call of the task API in the version that the shim speaks. */
+CHECKED struct err *task_rpc(struct task *t, const char *method, const void *request,
+	const ProtobufCMessageDescriptor *reply, int64_t timeout_ms, struct cancel *cancel,
+	struct arena *arena, void **ret);
+/* The same for a task that exists: a shim that is gone is ERR_NOT_FOUND "task <id> not found". */
+CHECKED struct err *task_call(struct task *t, const char *method, const void *request,
+	const ProtobufCMessageDescriptor *reply, int64_t timeout_ms, struct cancel *cancel,
+	struct arena *arena, void **ret);
+const char *task_service(const struct task *t);
+bool err_is_closed(const struct err *e);
+/* Close the connection and the log. */
+void task_disconnect(struct task *t);
+
+/* --- task-cleanup.c --- */
+
+/* The shim hung up by itself; on the loop's thread. */
+void task_shim_lost(void *task);
+/* Clean up behind a shim that is gone or must go; the task is claimed. With `tell`, publishes
+ * TaskExit and TaskDelete. */
+void task_bury(struct task *t, bool tell);
+/* Ask the shim to delete its task and to go, within bounds, whatever it answers; the task is
+ * claimed. Removes the bundle. */
+void task_abandon(struct task *t);
+/* Shutdown, disconnect, remove the bundle, leave the map; the task is claimed. */
+void task_take_down(struct task *t);
+
+/* --- task-wait.c --- */
+
+/* Answer all who still wait; exit is NULL when it is not known. Any thread. */
+void task_waits_end(struct task *t, const struct process_exit *exit);
