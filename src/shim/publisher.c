@@ -14,7 +14,7 @@
 
 #define FORWARD_MS 5000
 #define PAUSE_MIN_MS 50
-#define PAUSE_MAX_MS 5000
+#define PAUSE_MAX_MS 1000
 /* An event the daemon answers with an error is tried so often; a daemon that is away is waited
  * for without end. */
 #define REFUSALS_MAX 5

@@ -42,23 +42,28 @@ static void tune_memory(void)
 	mallopt(M_MMAP_THRESHOLD, 64 << 10);
 }
 
+/* Where the program is in memory; from the linker. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
 /* Code is mapped in windows of 64 kB around what runs. Let go of it once a call is over, so that
  * what stays in memory is what waiting needs: the kernel can then drop the rest of the file. */
 static void unmap_code(void)
 {
 	const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
 	size_t n = getauxval(AT_PHNUM);
-	uintptr_t base = 0;
+	uintptr_t base = (uintptr_t)&__ehdr_start;
 
-	for (size_t i = 0; i < n; i++)
-		if (headers[i].p_type == PT_PHDR)
-			base = (uintptr_t)headers - headers[i].p_vaddr;
-	for (size_t i = 0; i < n; i++) {
-		uintptr_t from = (base + headers[i].p_vaddr) & ~(uintptr_t)4095;
-		uintptr_t to = base + headers[i].p_vaddr + headers[i].p_memsz;
+	for (size_t i = 0, first = n; i < n; i++) {
+		uintptr_t from, to;
 
-		if (headers[i].p_type == PT_LOAD && !(headers[i].p_flags & PF_W))
-			madvise((void *)from, to - from, MADV_DONTNEED);
+		if (headers[i].p_type != PT_LOAD)
+			continue;
+		first = MIN(first, i);
+		from = base + headers[i].p_vaddr - headers[first].p_vaddr;
+		to = from + headers[i].p_memsz;
+		if (!(headers[i].p_flags & PF_W))
+			madvise((void *)(from & ~(uintptr_t)4095), to - (from & ~(uintptr_t)4095),
+				MADV_DONTNEED);
 	}
 }
 
