@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "content/store.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/strv.h"
 
-#define KEY_MAX 4096
+#define KEY_LEN_MAX 8192
 
 void ingest_status_done(struct ingest_status *s)
 {
@@ -18,10 +17,9 @@ void ingest_status_done(struct ingest_status *s)
 static struct err *check_key(const char *key)
 {
 	if (str_empty(key))
-		return err_new(ERR_INVALID, "ref must not be empty: invalid argument");
-	if (strnlen(key, KEY_MAX + 1) > KEY_MAX)
-		return err_new(
-			ERR_INVALID, "ref is longer than %d bytes: invalid argument", KEY_MAX);
+		return err_new(ERR_INVALID, "ref must not be empty");
+	if (strnlen(key, KEY_LEN_MAX + 1) > KEY_LEN_MAX)
+		return err_new(ERR_INVALID, "ref is longer than %d bytes", KEY_LEN_MAX);
 	return NULL;
 }
 
@@ -55,8 +53,7 @@ struct err *content_writer_open(
 {
 	TRY(check_key(key));
 	if (total < 0)
-		return err_new(
-			ERR_INVALID, "negative size %lld: invalid argument", (long long)total);
+		return err_new(ERR_INVALID, "ref %s: negative total size", key);
 	return s->ops->writer_open(s, key, total, ret);
 }
 
@@ -86,20 +83,19 @@ struct err *content_write(struct content_writer *w, const void *data, size_t len
 struct err *content_truncate(struct content_writer *w, int64_t size)
 {
 	if (size < 0)
-		return err_new(
-			ERR_INVALID, "negative size %lld: invalid argument", (long long)size);
+		return err_new(ERR_INVALID, "cannot truncate to a negative size");
 	return w->ops->truncate(w, size);
 }
 
 struct err *content_commit(struct content_writer *w, int64_t size, const char *expected)
 {
-	struct err *e = str_empty(expected) ? NULL : digest_check(expected);
-
-	if (e) {
-		content_writer_close(w);
-		return e;
-	}
-	return w->ops->commit(w, size, str_empty(expected) ? NULL : expected);
+	if (str_empty(expected))
+		expected = NULL;
+	if (expected)
+		TRY(digest_check(expected));
+	if (size < 0)
+		return err_new(ERR_INVALID, "cannot commit a negative size");
+	return w->ops->commit(w, size, expected);
 }
 
 void content_writer_status(struct content_writer *w, struct ingest_status *ret)

@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A store in memory, for tests of what stands above. */
+/* A store without files, for tests: data lives in memfds, everything else in two maps. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/fs.h"
 #include "base/map.h"
 #include "base/strv.h"
 #include "base/thread.h"
 #include "content/store.h"
-
-#define BLOB_MAX ((size_t)64 << 20)
+#include "content/verify.h"
 
 struct ingest {
-	struct buf data;
-	int64_t total;
-	bool open;
-	struct timestamp started_at, updated_at;
+	struct ingest_status status;
+	int fd;
+	bool is_open, is_aborted;
 };
 
-struct memory {
+struct memory_store {
 	struct content_store base;
-	struct lock lock;
-	struct map blobs;   /* digest -> struct buf, owned; guarded by lock */
-	struct map ingests; /* key -> struct ingest, owned; guarded by lock */
+	struct lock lock;   /* guards the maps and all in them */
+	struct map blobs;   /* digest -> int *, owned: a descriptor of the data */
+	struct map ingests; /* key -> struct ingest, owned */
 };
 
 struct memory_writer {
 	struct content_writer base;
-	struct memory *store;
-	char *key;
-	struct ingest *ingest; /* of the store; nobody else changes it while we are open */
+	struct memory_store *store;
+	struct ingest *ingest; /* NULL once committed */
 };
 
-static struct memory *to_memory(struct content_store *s)
+static struct memory_store *to_memory(struct content_store *s)
 {
-	return container_of(s, struct memory, base);
+	return container_of(s, struct memory_store, base);
 }
 
 static struct memory_writer *to_writer(struct content_writer *w)
@@ -44,160 +45,245 @@ static struct memory_writer *to_writer(struct content_writer *w)
 	return container_of(w, struct memory_writer, base);
 }
 
-static void free_blob(void *value)
+static void blob_free(void *blob)
 {
-	buf_done(value);
-	free(value);
+	close(*(int *)blob);
+	free(blob);
 }
 
-static void free_ingest(void *value)
+static void ingest_free(void *arg)
 {
-	struct ingest *i = value;
+	struct ingest *i = arg;
 
-	if (!i)
-		return;
-	buf_done(&i->data);
+	ingest_status_done(&i->status);
+	if (i->fd >= 0)
+		close(i->fd);
 	free(i);
 }
 
+/* A descriptor with a position of its own. */
+static struct err *reopen(int fd, int flags, int *ret)
+{
+	autofree char *path = xasprintf("/proc/self/fd/%d", fd);
+
+	*ret = open(path, flags | O_CLOEXEC);
+	return *ret < 0 ? err_sys(errno, "reopen") : NULL;
+}
+
+static int64_t size_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_size;
+}
+
 static struct err *memory_open_blob(
-	struct content_store *s, const char *digest, int *ret_fd, int64_t *ret_size)
+	struct content_store *base, const char *digest, int *ret_fd, int64_t *ret_size)
 {
-	struct memory *m = to_memory(s);
-	const struct buf *b;
-	autofd fd = -1;
+	struct memory_store *s = to_memory(base);
+	int *blob;
 
-	LOCKED(&m->lock);
-	b = map_get(&m->blobs, digest);
-	if (!b)
-		return err_new(ERR_NOT_FOUND, "content %s: not found", digest);
-	fd = memfd_create("blob", MFD_CLOEXEC);
-	if (fd < 0 || write_full(fd, b->data, b->len) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return err_new(ERR_INTERNAL, "no memory file for %s", digest);
-	*ret_fd = TAKE_FD(fd);
-	*ret_size = (int64_t)b->len;
+	LOCKED(&s->lock);
+	blob = map_get(&s->blobs, digest);
+	if (!blob)
+		return content_not_found(digest);
+	*ret_size = size_of(*blob);
+	return reopen(*blob, O_RDONLY, ret_fd);
+}
+
+static struct err *memory_remove_blob(struct content_store *base, const char *digest)
+{
+	struct memory_store *s = to_memory(base);
+	int *blob;
+
+	LOCKED(&s->lock);
+	blob = map_del(&s->blobs, digest);
+	if (!blob)
+		return content_not_found(digest);
+	blob_free(blob);
 	return NULL;
 }
 
-static struct err *memory_remove_blob(struct content_store *s, const char *digest)
-{
-	struct memory *m = to_memory(s);
-	struct buf *b;
-
-	LOCKED(&m->lock);
-	b = map_del(&m->blobs, digest);
-	if (!b)
-		return err_new(ERR_NOT_FOUND, "content %s: not found", digest);
-	free_blob(b);
-	return NULL;
-}
-
-/* The keys, so that a visitor may change the store. */
-static void keys_of(struct memory *m, const struct map *map, struct strv *ret)
+static void copy_keys(struct memory_store *s, const struct map *map, struct strv *ret)
 {
 	const char *key;
+	void *value;
 
-	LOCKED(&m->lock);
-	for (size_t i = 0; map_next(map, &i, &key, NULL);)
+	LOCKED(&s->lock);
+	for (size_t i = 0; map_next(map, &i, &key, &value);)
 		strv_add(ret, key);
 }
 
-static struct err *memory_walk(struct content_store *s,
+static struct err *memory_walk(struct content_store *base,
 	struct err *(*visit)(const char *digest, int64_t size, void *arg), void *arg)
 {
-	struct memory *m = to_memory(s);
-	autoval(strv) keys = STRV_INIT;
+	struct memory_store *s = to_memory(base);
+	autoval(strv) digests = STRV_INIT;
 
-	keys_of(m, &m->blobs, &keys);
-	for (size_t i = 0; i < keys.n; i++) {
-		const struct buf *b;
+	copy_keys(s, &s->blobs, &digests);
+	for (size_t i = 0; i < digests.n; i++) {
 		int64_t size;
+		int fd;
 
-		lock_take(&m->lock);
-		b = map_get(&m->blobs, keys.items[i]);
-		size = b ? (int64_t)b->len : -1;
-		lock_drop(&m->lock);
-		if (size >= 0)
-			TRY(visit(keys.items[i], size, arg));
+		TRY(memory_open_blob(base, digests.items[i], &fd, &size));
+		close(fd);
+		TRY(visit(digests.items[i], size, arg));
 	}
 	return NULL;
 }
 
-static struct err *memory_walk_ingests(
-	struct content_store *s, struct err *(*visit)(const char *key, void *arg), void *arg)
+static void copy_status(const struct ingest_status *from, struct ingest_status *ret)
 {
-	struct memory *m = to_memory(s);
+	*ret = *from;
+	ret->key = xstrdup(from->key);
+	ret->expected = NULL;
+}
+
+static struct err *memory_status(
+	struct content_store *base, const char *key, struct ingest_status *ret)
+{
+	struct memory_store *s = to_memory(base);
+	const struct ingest *i;
+
+	LOCKED(&s->lock);
+	i = map_get(&s->ingests, key);
+	if (!i)
+		return ingest_not_found(key);
+	copy_status(&i->status, ret);
+	return NULL;
+}
+
+static struct err *memory_abort(struct content_store *base, const char *key)
+{
+	struct memory_store *s = to_memory(base);
+	struct ingest *i;
+
+	LOCKED(&s->lock);
+	i = map_del(&s->ingests, key);
+	if (!i)
+		return ingest_not_found(key);
+	/* Its writer frees it. */
+	i->is_aborted = true;
+	if (!i->is_open)
+		ingest_free(i);
+	return NULL;
+}
+
+static struct err *memory_walk_ingests(
+	struct content_store *base, struct err *(*visit)(const char *key, void *arg), void *arg)
+{
+	struct memory_store *s = to_memory(base);
 	autoval(strv) keys = STRV_INIT;
 
-	keys_of(m, &m->ingests, &keys);
+	copy_keys(s, &s->ingests, &keys);
 	for (size_t i = 0; i < keys.n; i++)
 		TRY(visit(keys.items[i], arg));
 	return NULL;
 }
 
-static void fill_status(const struct ingest *i, const char *key, struct ingest_status *ret)
+static void memory_destroy(struct content_store *base)
 {
-	*ret = (struct ingest_status){
-		.key = xstrdup(key),
-		.offset = (int64_t)i->data.len,
-		.total = i->total,
-		.started_at = i->started_at,
-		.updated_at = i->updated_at,
-	};
+	struct memory_store *s = to_memory(base);
+
+	map_done(&s->blobs, blob_free);
+	map_done(&s->ingests, ingest_free);
+	lock_done(&s->lock);
+	free(s);
 }
-
-static struct err *memory_status(
-	struct content_store *s, const char *key, struct ingest_status *ret)
-{
-	struct memory *m = to_memory(s);
-	const struct ingest *i;
-
-	LOCKED(&m->lock);
-	i = map_get(&m->ingests, key);
-	if (!i)
-		return err_new(ERR_NOT_FOUND, "ingest ref \"%s\": not found", key);
-	fill_status(i, key, ret);
-	return NULL;
-}
-
-static struct err *memory_abort(struct content_store *s, const char *key)
-{
-	struct memory *m = to_memory(s);
-	struct ingest *i;
-
-	LOCKED(&m->lock);
-	i = map_get(&m->ingests, key);
-	if (!i)
-		return err_new(ERR_NOT_FOUND, "ingest ref \"%s\": not found", key);
-	if (i->open)
-		return err_new(ERR_UNAVAILABLE, "ref %s locked: unavailable", key);
-	free_ingest(map_del(&m->ingests, key));
-	return NULL;
-}
-
-/* --- the writer --- */
 
 static struct err *memory_write(struct content_writer *base, const void *data, size_t len)
 {
-	struct memory_writer *w = to_writer(base);
+	struct ingest *i = to_writer(base)->ingest;
+	int r;
 
-	LOCKED(&w->store->lock);
-	w->ingest->updated_at = timestamp_now();
-	if (buf_append(&w->ingest->data, data, len))
-		return NULL;
-	return err_new(ERR_EXHAUSTED, "ingest %s: larger than %zu bytes", w->key, BLOB_MAX);
+	if (!i)
+		return err_new(
+			ERR_PRECONDITION, "cannot write to closed writer: failed precondition");
+	r = write_full(i->fd, data, len);
+	if (r < 0)
+		return err_sys(-r, "ingest %s: write", i->status.key);
+	LOCKED(&to_writer(base)->store->lock);
+	i->status.offset += (int64_t)len;
+	i->status.updated_at = timestamp_now();
+	return NULL;
 }
 
 static struct err *memory_truncate(struct content_writer *base, int64_t size)
 {
+	struct ingest *i = to_writer(base)->ingest;
+
+	if (!i)
+		return err_new(
+			ERR_PRECONDITION, "cannot write to closed writer: failed precondition");
+	if (size > i->status.offset)
+		return err_new(ERR_RANGE, "cannot truncate ref %s to %" PRId64 " bytes",
+			i->status.key, size);
+	if (ftruncate(i->fd, size) < 0 || lseek(i->fd, size, SEEK_SET) < 0)
+		return err_sys(errno, "ingest %s: truncate", i->status.key);
+	LOCKED(&to_writer(base)->store->lock);
+	i->status.offset = size;
+	return NULL;
+}
+
+static void digest_of_file(int fd, char ret[static DIGEST_MAX])
+{
+	autoptr(hasher) h = hasher_new();
+	uint8_t chunk[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, chunk, sizeof(chunk), at)) > 0) {
+		hasher_add(h, chunk, (size_t)n);
+		at += n;
+	}
+	hasher_digest(h, ret);
+}
+
+/* The lock is held. */
+static struct err *finish(
+	struct memory_store *s, struct ingest *i, int64_t size, const char *expected)
+{
+	char digest[DIGEST_MAX];
+	bool exists;
+
+	digest_of_file(i->fd, digest);
+	TRY(verify_algorithm(i->fd, expected, digest));
+	TRY(verify_commit(i->status.offset, size, digest, expected));
+	if (i->is_aborted)
+		return ingest_not_found(i->status.key);
+	exists = map_get(&s->blobs, digest) != NULL;
+	if (!exists) {
+		map_set(&s->blobs, digest, xmemdup(&i->fd, sizeof(i->fd)));
+		i->fd = -1;
+	}
+	map_del(&s->ingests, i->status.key);
+	i->is_aborted = true;
+	return exists ? content_exists(digest) : NULL;
+}
+
+static void release(struct memory_writer *w)
+{
+	struct ingest *i = TAKE(w->ingest);
+
+	if (!i)
+		return;
+	i->is_open = false;
+	if (i->is_aborted)
+		ingest_free(i);
+}
+
+static struct err *memory_commit(struct content_writer *base, int64_t size, const char *expected)
+{
 	struct memory_writer *w = to_writer(base);
+	struct err *e;
 
 	LOCKED(&w->store->lock);
-	if ((size_t)size > w->ingest->data.len)
+	if (!w->ingest)
 		return err_new(
-			ERR_RANGE, "ingest %s has only %zu bytes", w->key, w->ingest->data.len);
-	w->ingest->data.len = (size_t)size;
-	return NULL;
+			ERR_PRECONDITION, "cannot commit on closed writer: failed precondition");
+	e = finish(w->store, w->ingest, size, expected);
+	release(w);
+	return e;
 }
 
 static void memory_writer_status(struct content_writer *base, struct ingest_status *ret)
@@ -205,29 +291,19 @@ static void memory_writer_status(struct content_writer *base, struct ingest_stat
 	struct memory_writer *w = to_writer(base);
 
 	LOCKED(&w->store->lock);
-	fill_status(w->ingest, w->key, ret);
-}
-
-static void digest_like(const struct buf *b, const char *like, char ret[static DIGEST_MAX])
-{
-	autoptr(hasher) h = hasher_new_like(like);
-
-	hasher_add(h, b->data, b->len);
-	hasher_digest(h, ret);
+	*ret = (struct ingest_status){0};
+	if (w->ingest)
+		copy_status(&w->ingest->status, ret);
 }
 
 static void memory_digest(struct content_writer *base, char ret[static DIGEST_MAX])
 {
-	struct memory_writer *w = to_writer(base);
+	struct ingest *i = to_writer(base)->ingest;
 
-	LOCKED(&w->store->lock);
-	digest_like(&w->ingest->data, NULL, ret);
-}
-
-static void writer_free(struct memory_writer *w)
-{
-	free(w->key);
-	free(w);
+	if (i)
+		digest_of_file(i->fd, ret);
+	else
+		digest_of("", 0, ret);
 }
 
 static void memory_close(struct content_writer *base)
@@ -235,56 +311,12 @@ static void memory_close(struct content_writer *base)
 	struct memory_writer *w = to_writer(base);
 
 	lock_take(&w->store->lock);
-	w->ingest->open = false;
+	release(w);
 	lock_drop(&w->store->lock);
-	writer_free(w);
+	free(w);
 }
 
-static struct err *verify(
-	const struct ingest *i, int64_t size, const char *expected, char digest[static DIGEST_MAX])
-{
-	if (size > 0 && (size_t)size != i->data.len)
-		return err_new(ERR_PRECONDITION,
-			"unexpected commit size %zu, expected %lld: failed precondition",
-			i->data.len, (long long)size);
-	digest_like(&i->data, expected, digest);
-	if (expected && !str_eq(expected, digest))
-		return err_new(ERR_PRECONDITION,
-			"unexpected commit digest %s, expected %s: failed precondition", digest,
-			expected);
-	return NULL;
-}
-
-static struct err *memory_commit(struct content_writer *base, int64_t size, const char *expected)
-{
-	struct memory_writer *w = to_writer(base);
-	struct memory *m = w->store;
-	char digest[DIGEST_MAX];
-	struct err *e;
-
-	lock_take(&m->lock);
-	w->ingest->open = false;
-	e = verify(w->ingest, size, expected, digest);
-	if (!e) {
-		struct ingest *i = map_del(&m->ingests, w->key);
-
-		if (map_get(&m->blobs, digest)) {
-			e = err_new(ERR_EXISTS, "content %s: already exists", digest);
-		} else {
-			struct buf *blob = NEW(struct buf);
-
-			*blob = i->data;
-			i->data = BUF_INIT(0);
-			map_set(&m->blobs, digest, blob);
-		}
-		free_ingest(i);
-	}
-	lock_drop(&m->lock);
-	writer_free(w);
-	return e;
-}
-
-static const struct content_writer_ops writer_ops = {
+static const struct content_writer_ops memory_writer_ops = {
 	.write = memory_write,
 	.truncate = memory_truncate,
 	.commit = memory_commit,
@@ -293,50 +325,49 @@ static const struct content_writer_ops writer_ops = {
 	.close = memory_close,
 };
 
-static struct ingest *ingest_new(int64_t total)
+static struct err *new_ingest(const char *key, int64_t total, struct ingest **ret)
 {
-	struct ingest *i = NEW(struct ingest);
-
-	i->data = BUF_INIT(BLOB_MAX);
-	i->total = total;
-	i->started_at = i->updated_at = timestamp_now();
-	return i;
-}
-
-static struct err *memory_writer_open(
-	struct content_store *s, const char *key, int64_t total, struct content_writer **ret)
-{
-	struct memory *m = to_memory(s);
-	struct memory_writer *w;
+	int fd = memfd_create("ingest", MFD_CLOEXEC);
 	struct ingest *i;
 
-	LOCKED(&m->lock);
-	i = map_get(&m->ingests, key);
-	if (i && i->open)
-		return err_new(ERR_UNAVAILABLE, "ref %s locked: unavailable", key);
-	if (i && total > 0 && i->total > 0 && i->total != total)
-		return err_new(ERR_UNKNOWN, "provided total differs from status: %lld != %lld",
-			(long long)total, (long long)i->total);
-	if (!i)
-		map_set(&m->ingests, key, i = ingest_new(total));
-	i->open = true;
-	w = NEW(struct memory_writer);
-	w->base.ops = &writer_ops;
-	w->store = m;
-	w->key = xstrdup(key);
-	w->ingest = i;
-	*ret = &w->base;
+	if (fd < 0)
+		return err_sys(errno, "create a file in memory");
+	i = NEW(struct ingest);
+	i->fd = fd;
+	i->status.key = xstrdup(key);
+	i->status.total = total;
+	i->status.started_at = i->status.updated_at = timestamp_now();
+	*ret = i;
 	return NULL;
 }
 
-static void memory_destroy(struct content_store *s)
+static struct err *memory_writer_open(
+	struct content_store *base, const char *key, int64_t total, struct content_writer **ret)
 {
-	struct memory *m = to_memory(s);
+	struct memory_store *s = to_memory(base);
+	struct memory_writer *w;
+	struct ingest *i;
 
-	map_done(&m->blobs, free_blob);
-	map_done(&m->ingests, free_ingest);
-	lock_done(&m->lock);
-	free(m);
+	LOCKED(&s->lock);
+	i = map_get(&s->ingests, key);
+	if (i && i->is_open)
+		return err_new(ERR_UNAVAILABLE, "ref %s locked: unavailable", key);
+	if (i && total && i->status.total && i->status.total != total) {
+		map_del(&s->ingests, key);
+		ingest_free(i);
+		i = NULL;
+	}
+	if (!i) {
+		TRY(new_ingest(key, total, &i));
+		map_set(&s->ingests, key, i);
+	}
+	i->is_open = true;
+	w = NEW(struct memory_writer);
+	w->base.ops = &memory_writer_ops;
+	w->store = s;
+	w->ingest = i;
+	*ret = &w->base;
+	return NULL;
 }
 
 static const struct content_store_ops memory_ops = {
@@ -352,10 +383,10 @@ static const struct content_store_ops memory_ops = {
 
 struct err *content_memory_open(struct content_store **ret)
 {
-	struct memory *m = NEW(struct memory);
+	struct memory_store *s = NEW(struct memory_store);
 
-	m->base.ops = &memory_ops;
-	lock_init(&m->lock);
-	*ret = &m->base;
+	s->base.ops = &memory_ops;
+	lock_init(&s->lock);
+	*ret = &s->base;
 	return NULL;
 }

@@ -55,7 +55,7 @@ struct content_writer_ops {
 	/* Back to a shorter length. */
 	struct err *(*truncate)(struct content_writer *w, int64_t size);
 	/* Verify size (0: any) and digest (NULL: any), make durable, give the blob its name. The writer
-	 * is done then, whatever the result. ERR_EXISTS when the blob is there already (the ingest is
+	 * is done then, whatever the result: the key is free again, and close() only frees memory. ERR_EXISTS when the blob is there already (the ingest is
 	 * removed), ERR_PRECONDITION for a wrong size or digest in containerd's words (the ingest
 	 * stays). */
 	struct err *(*commit)(struct content_writer *w, int64_t size, const char *expected);
@@ -89,8 +89,8 @@ CHECKED struct err *content_writer_open(
 CHECKED struct err *content_status(
 	struct content_store *s, const char *key, struct ingest_status *ret);
 CHECKED struct err *content_abort(struct content_store *s, const char *key);
-CHECKED struct err *content_walk_ingests(struct content_store *s,
-	struct err *(*visit)(const char *key, void *arg), void *arg);
+CHECKED struct err *content_walk_ingests(
+	struct content_store *s, struct err *(*visit)(const char *key, void *arg), void *arg);
 CHECKED struct err *content_write(struct content_writer *w, const void *data, size_t len);
 CHECKED struct err *content_truncate(struct content_writer *w, int64_t size);
 CHECKED struct err *content_commit(struct content_writer *w, int64_t size, const char *expected);
