@@ -190,7 +190,7 @@ static struct err *run(const struct shim_command *c, const char *action, const v
 }
 
 /* "<what it printed>: exit status 1" */
-static struct err *exit_error(const char *binary, const struct spawn_result *r)
+static struct err *exit_error(const struct spawn_result *r)
 {
 	const char *text = r->err_len ? r->err_out : r->out;
 	size_t len = strlen(text);
@@ -201,7 +201,7 @@ static struct err *exit_error(const char *binary, const struct spawn_result *r)
 	if (WIFSIGNALED(r->status))
 		return err_new(ERR_UNKNOWN, "%.*s%ssignal: %s", (int)len, text, len ? ": " : "",
 			strsignal(WTERMSIG(r->status)));
-	return err_new(ERR_UNKNOWN, "%.*s%sexit status %d", (int)len, len ? text : binary, ": ",
+	return err_new(ERR_UNKNOWN, "%.*s%sexit status %d", (int)len, text, len ? ": " : "",
 		WEXITSTATUS(r->status));
 }
 
@@ -351,7 +351,7 @@ struct err *shim_binary_start(struct shim_binaries *b, const struct shim_command
 		TRY(start_with(c, SHIM_INPUT_PARAMS, options, cancel, &r));
 	}
 	if (failed(&r))
-		return exit_error(c->binary, &r);
+		return exit_error(&r);
 	return err_wrap(bootstrap_parse(r.out, r.out_len, ret), "shim %s", c->binary);
 }
 
@@ -365,7 +365,7 @@ struct err *shim_binary_delete(
 
 	TRY(run(c, "delete", NULL, 0, timeout_ms, NULL, &r));
 	if (failed(&r))
-		return exit_error(c->binary, &r);
+		return exit_error(&r);
 	TRY(err_wrap(
 		message_unpack(&shim3__delete_response__descriptor, r.out, r.out_len, arena, &m),
 		"shim %s delete", c->binary));
@@ -390,7 +390,7 @@ struct err *shim_binary_info(
 		input = message_pack(any_to_wire(options, arena), arena, &len);
 	TRY(spawn_run(&o, input, len, OUTPUT_MAX, monotonic_ms() + START_TIMEOUT_MS, cancel, &r));
 	if (failed(&r))
-		return err_wrap(exit_error(binary, &r), "failed to run [%s -info]", binary);
+		return err_wrap(exit_error(&r), "failed to run [%s -info]", binary);
 	TRY(err_wrap(message_unpack(&types__runtime_info__descriptor, r.out, r.out_len, arena, &m),
 		"[%s -info]", binary));
 	any_set(ret, "containerd.types.RuntimeInfo", r.out, r.out_len);
