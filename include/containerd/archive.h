@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Images from and to archives: OCI layouts and what docker save writes. See containerd/client.h for the conventions. */
+#pragma once
+
+#include <containerd/client.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ctd_import_options {
+	size_t size;
+	const char
+		*base_name; /* prefix of names that are only a tag; with it, images of other names
+				  are left out. NULL: "import-<date>" and nothing is left out */
+	bool digests;	    /* also make images named base_name@digest */
+	bool skip_digest_for_named; /* but not for those with a name */
+	const char *index_name;	    /* keep the archive's index under this name */
+	bool all_platforms;
+	const char *platform; /* NULL: this machine's */
+};
+
+#define CTD_IMPORT_INIT ((struct ctd_import_options){.size = sizeof(struct ctd_import_options)})
+
+/* Reads an archive from `fd` (a file or a pipe). Nothing refers to the content when it fails, so the
+ * daemon collects it. CTD_INVALID_ARGUMENT for what is not an archive, is cut short or lies about a
+ * digest. */
+CTD_CHECKED CTD_API struct ctd_error *ctd_import(struct ctd_client *client, int fd,
+	const struct ctd_import_options *options, struct ctd_images **ret);
+
+struct ctd_export_options {
+	size_t size;
+	bool all_platforms;
+	bool skip_docker_manifest; /* no manifest.json, which docker load wants */
+	bool skip_non_distributable;
+	struct ctd_strings platforms; /* none: this machine's */
+};
+
+#define CTD_EXPORT_INIT ((struct ctd_export_options){.size = sizeof(struct ctd_export_options)})
+
+/* Writes an OCI layout with the images named to `fd`. */
+CTD_CHECKED CTD_API struct ctd_error *ctd_export(struct ctd_client *client, int fd,
+	const char *const *names, size_t n_names, const struct ctd_export_options *options);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "client/archive-names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/digest.h"
+#include "base/strv.h"
+#include "oci/reference.h"
+
+char *archive_ref_name(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	const char *at = strpbrk(slash ? slash : name, ":@");
+
+	if (!at)
+		return xstrdup(name);
+	return xstrdup(*at == ':' ? at + 1 : at);
+}
+
+struct err *archive_full_name(const char *text, char **ret)
+{
+	autoval(reference) r = REFERENCE_INIT;
+
+	TRY(err_wrap(reference_parse_short(text, &r), "normalize image ref \"%s\"", text));
+	*ret = reference_format(&r);
+	return NULL;
+}
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	/* Not "foo/bar" for "foo/barrel". */
+	return str_starts(name, prefix) && (!name[len] || strchr("/:@", name[len]));
+}
+
+char *archive_entry_name(const struct strmap *annotations, const char *base, bool only_base)
+{
+	const char *name = strmap_get(annotations, NAME_ANNOTATION);
+
+	if (!str_empty(name))
+		return xstrdup(name);
+	name = strmap_get(annotations, REF_ANNOTATION);
+	if (str_empty(name))
+		return NULL;
+	if (!strpbrk(name, "/:@"))
+		return xasprintf("%s:%s", base, name);
+	if (only_base && !has_prefix(name, base))
+		return NULL;
+	return xstrdup(name);
+}
+
+char *archive_clean_path(const char *path)
+{
+	autoval(strv) in = STRV_INIT, out = STRV_INIT;
+
+	strv_split(&in, path, '/');
+	for (size_t i = 0; i < in.n; i++) {
+		const char *part = in.items[i];
+
+		if (!*part || strcmp(part, ".") == 0)
+			continue;
+		if (strcmp(part, "..") != 0)
+			strv_add(&out, part);
+		else if (out.n > 0)
+			strv_remove_at(&out, out.n - 1);
+	}
+	return strv_join(&out, "/");
+}
+
+char *archive_blob_digest(const char *path)
+{
+	static const char prefix[] = "blobs/";
+	const char *slash;
+
+	if (!str_starts(path, prefix))
+		return NULL;
+	path += strlen(prefix);
+	slash = strchr(path, '/');
+	if (!slash || strlen(path) >= DIGEST_MAX)
+		return NULL;
+	autofree char *digest = xasprintf("%.*s:%s", (int)(slash - path), path, slash + 1);
+	return digest_valid(digest) ? TAKE(digest) : NULL;
+}
