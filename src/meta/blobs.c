@@ -231,7 +231,7 @@ static struct err *do_delete(struct conn *c, void *arg)
 	if (sqlite3_changes(c->db) == 0)
 		return blob_not_found(j->digest);
 	meta_count_deletion(c);
-	note_removed_blob(c->meta, j->digest);
+	blobs_suspect(c->meta, j->digest);
 	return lease_let_go(c, j->scope, "content", j->digest);
 }
 
@@ -554,7 +554,7 @@ struct err *ingests_known(struct meta *m, const char *key, bool *ret)
 	return NULL;
 }
 
-void note_removed_blob(struct meta *m, const char *digest)
+void blobs_suspect(struct meta *m, const char *digest)
 {
 	LOCKED(&m->files_lock);
 

@@ -88,3 +88,5 @@ CHECKED struct err *blobs_sweep(struct meta *m, const char *digest,
 CHECKED struct err *ingests_known(struct meta *m, const char *key, bool *ret);
 /* Digests and ingest keys whose rows went since the last call. */
 void blobs_take_removed(struct meta *m, struct strv *ret_digests, struct strv *ret_ingests);
+/* The file of this digest may be there without a row: the next sweep is to look at it. */
+void blobs_suspect(struct meta *m, const char *digest);

@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "meta/blobs.h"
 #include "meta/gc-graph.h"
 
 #define LABEL_EXPIRE "containerd.io/gc.expire"
@@ -269,7 +270,7 @@ static struct err *remove_row(struct conn *c, const struct gc_node *n, bool *ret
 {
 	switch (n->type) {
 	case GC_CONTENT:
-		note_removed_blob(c->meta, n->key);
+		blobs_suspect(c->meta, n->key);
 		return sql_run(
 			c, "DELETE FROM blobs WHERE ns=?1 AND digest=?2", "ss", n->ns, n->key);
 	case GC_IMAGE:

@@ -167,7 +167,6 @@ char *snapshot_lease_type(const char *snapshotter);
 CHECKED struct err *parse_filters(char *const *filters, size_t n, struct filter **ret);
 
 /* For blobs_take_removed(). */
-void note_removed_blob(struct meta *m, const char *digest);
 void note_removed_ingest(struct meta *m, const char *ns, int64_t id, const char *ref);
 
 /* --- what a write tells a collection under way (gc.c) --- */

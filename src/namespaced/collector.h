@@ -11,10 +11,10 @@
 
 struct collector;
 
-struct collector_options { /* [plugins."io.containerd.gc.v1.scheduler"] */
+struct collector_options {	/* [plugins."io.containerd.gc.v1.scheduler"] */
 	double pause_threshold; /* 0.02 */
 	int64_t deletion_threshold, mutation_threshold; /* 0, 100 */
-	int64_t schedule_delay_ms, startup_delay_ms; /* 0, 100 */
+	int64_t schedule_delay_ms, startup_delay_ms;	/* 0, 100 */
 };
 
 CHECKED struct err *collector_new(struct meta *meta, struct content_store *store,

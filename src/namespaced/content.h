@@ -38,8 +38,7 @@ DEFINE_AUTOVAL(ingest_status_list, ingest_status_list_done);
 /* Filter field: ref. */
 CHECKED struct err *content_ingest_list(struct content *c, const struct scope *s,
 	char *const *filters, size_t n_filters, struct ingest_status_list *ret);
-CHECKED struct err *content_ingest_abort(
-	struct content *c, const struct scope *s, const char *ref);
+CHECKED struct err *content_ingest_abort(struct content *c, const struct scope *s, const char *ref);
 
 /* Open or resume. ERR_EXISTS when `expected` (may be NULL) is in the namespace, ERR_UNAVAILABLE
  * while another writer has the ref. */

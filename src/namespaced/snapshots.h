@@ -28,8 +28,8 @@ CHECKED struct err *snapshot_mounts(struct snapshots *s, const struct scope *sco
 CHECKED struct err *snapshot_commit(struct snapshots *s, const struct scope *scope,
 	const char *snapshotter, const char *key, const char *name, const char *parent,
 	const struct strmap *labels);
-CHECKED struct err *snapshot_remove(struct snapshots *s, const struct scope *scope,
-	const char *snapshotter, const char *key);
+CHECKED struct err *snapshot_remove(
+	struct snapshots *s, const struct scope *scope, const char *snapshotter, const char *key);
 CHECKED struct err *snapshot_stat(struct snapshots *s, const struct scope *scope,
 	const char *snapshotter, const char *key, struct snapshot_info *ret);
 CHECKED struct err *snapshot_update(struct snapshots *s, const struct scope *scope,
@@ -41,3 +41,5 @@ CHECKED struct err *snapshot_walk(struct snapshots *s, const struct scope *scope
 	const char *snapshotter, char *const *filters, size_t n_filters, struct snapshot_list *ret);
 /* Remove the files of rows that are gone. */
 CHECKED struct err *snapshot_cleanup(struct snapshots *s, const char *snapshotter);
+/* The same for all snapshotters; what fails is tried again the next time. */
+CHECKED struct err *snapshots_cleanup_all(struct snapshots *s);
