@@ -36,7 +36,8 @@ struct task_manager_options {
 
 CHECKED struct err *task_manager_new(struct loop *loop, struct exchange *exchange,
 	const struct task_manager_options *options, struct task_manager **ret);
-/* Lets go of all shims without touching them. */
+/* Lets go of all shims without touching them. Not on the loop's thread; with the loop running, or
+ * after it has ended for good. */
 void task_manager_free(struct task_manager *m);
 DEFINE_AUTOPTR(task_manager, task_manager_free);
 /* Find the shims of an earlier run again, in parallel, each within load_timeout; clean up behind
