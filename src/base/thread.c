@@ -123,7 +123,7 @@ struct err *thread_start(const char *name, void *(*run)(void *), void *arg, pthr
 struct cancel {
 	struct ref ref;
 	atomic_int why; /* 0 until fired */
-	atomic_int fd; /* -1 until asked for */
+	atomic_int fd;	/* -1 until asked for */
 };
 
 struct cancel *cancel_new(void)
@@ -219,12 +219,13 @@ struct pool {
 	char *name;
 	struct pool_limits limits;
 	struct lock lock;
-	struct cond work; /* a job was queued, or the pool closes */
+	struct cond work;  /* a job was queued, or the pool closes */
 	struct cond quiet; /* a thread ended */
 	/* guarded by lock */
 	struct list queue[LANE_COUNT]; /* of struct job, owned */
 	unsigned queued[LANE_COUNT], busy[LANE_COUNT];
 	unsigned threads, idle;
+	bool waking; /* a thread was called and has not looked for work yet */
 	bool closing;
 };
 
@@ -260,17 +261,56 @@ static struct job *next_job(struct pool *p, enum lane *ret_lane)
 	return NULL;
 }
 
+/* Whether a queued job could run now if there was a thread for it. */
+static bool runnable(const struct pool *p)
+{
+	for (int i = 0; i < LANE_COUNT; i++) {
+		if (p->queued[i] && p->busy[i] < p->limits.threads[i])
+			return true;
+	}
+	return false;
+}
+
+static void *pool_thread(void *arg);
+
+/*
+ * One more thread when a job could run. They are called one after the other, each by the one
+ * before it: of a burst of short jobs many are done by the first thread before a second is up,
+ * while jobs that block each still get a thread of their own at once.
+ */
+static struct err *call_thread(struct pool *p)
+{
+	struct err *e;
+
+	if (p->waking || !runnable(p))
+		return NULL;
+	p->waking = true;
+	if (p->idle) {
+		cond_signal(&p->work);
+		return NULL;
+	}
+	p->threads++;
+	e = thread_start(p->name, pool_thread, p, NULL);
+	if (!e)
+		return NULL;
+	p->threads--;
+	p->waking = false;
+	return e;
+}
+
 static void *pool_thread(void *arg)
 {
 	struct pool *p = arg;
 	enum lane lane;
 
 	lock_take(&p->lock);
-	p->idle--;
+	p->waking = false;
 	for (;;) {
 		struct job *job = next_job(p, &lane);
 
 		if (job) {
+			/* Without another thread, this one gets to the rest later. */
+			err_free(call_thread(p));
 			lock_drop(&p->lock);
 			job->run(job->arg);
 			free(job);
@@ -283,26 +323,14 @@ static void *pool_thread(void *arg)
 		p->idle++;
 		bool woken = cond_wait_until(&p->work, &p->lock, monotonic_ms() + IDLE_MS);
 		p->idle--;
-		if (!woken && list_empty(&p->queue[LANE_RESERVED]) &&
-			list_empty(&p->queue[LANE_NORMAL]) && list_empty(&p->queue[LANE_BULK]))
+		p->waking = false;
+		if (!woken && !runnable(p))
 			break;
 	}
 	p->threads--;
 	cond_broadcast(&p->quiet);
 	lock_drop(&p->lock);
 	return NULL;
-}
-
-/* How many queued jobs could run now if there were threads enough. */
-static unsigned runnable(const struct pool *p)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < LANE_COUNT; i++) {
-		if (p->busy[i] < p->limits.threads[i])
-			n += MIN(p->queued[i], p->limits.threads[i] - p->busy[i]);
-	}
-	return n;
 }
 
 struct err *pool_submit(struct pool *p, enum lane lane, void (*run)(void *arg), void *arg)
@@ -318,16 +346,9 @@ struct err *pool_submit(struct pool *p, enum lane lane, void (*run)(void *arg), 
 	job->arg = arg;
 	list_append(&p->queue[lane], &job->node);
 	p->queued[lane]++;
-	cond_signal(&p->work);
-	if (p->idle >= runnable(p))
-		return NULL;
-	p->threads++;
-	p->idle++; /* until it looks for work */
-	e = thread_start(p->name, pool_thread, p, NULL);
+	e = call_thread(p);
 	if (!e)
 		return NULL;
-	p->threads--;
-	p->idle--;
 	if (p->threads) {
 		/* The threads there are will get to it. */
 		err_free(e);
