@@ -130,7 +130,7 @@ static void test_orphans_come_to_us(void **state)
 	char text[32] = {0};
 	uint64_t mark;
 	pid_t orphan;
-	char *const argv[] = {
+	const char *const argv[] = {
 		"sh", "-c", "(exit_with() { sleep 0.1; exit 9; }; exit_with) & echo $!", NULL};
 	struct exec_options options = {.argv = (char *const *)(uintptr_t)argv, .n_fds = 3};
 	pid_t pid;
