@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "namespaced/snapshots.h"
+
+#include "tests/unit/meta/fixture.h"
+
+#define SN "memory"
+
+static struct strmap none;
+
+struct world {
+	struct fixture *f;
+	struct snapshots *snapshots;
+	struct snapshot_driver *driver; /* owned by snapshots */
+};
+
+static void world_open(struct world *w, struct fixture *f)
+{
+	w->f = f;
+	w->snapshots = snapshots_new(f->meta);
+	ok(memory_driver_open(&w->driver));
+	ok(snapshots_add_driver(w->snapshots, w->driver));
+}
+
+static struct err *count_id(uint64_t id, void *arg)
+{
+	++*(size_t *)arg;
+	return NULL;
+}
+
+static size_t files(struct world *w)
+{
+	size_t n = 0;
+
+	ok(snapshot_driver_walk(w->driver, count_id, &n));
+	return n;
+}
+
+static void prepare(struct world *w, const char *key, const char *parent)
+{
+	autoval(mounts) m = MOUNTS_INIT;
+
+	ok(snapshot_prepare(w->snapshots, &in_test, SN, key, parent, &none, &m));
+	assert_int_equal(m.n, 1);
+}
+
+static void layer(struct world *w, const char *name, const char *parent)
+{
+	autofree char *key = xasprintf("extract-%s", name);
+
+	prepare(w, key, parent);
+	ok(snapshot_commit(w->snapshots, &in_test, SN, key, name, NULL, &none));
+}
+
+static void test_life_of_a_container(void **state)
+{
+	struct world w;
+	autoval(strv) seen = STRV_INIT;
+	autoval(snapshot_info) info = {0};
+	autoval(mounts) m = MOUNTS_INIT, view = MOUNTS_INIT;
+	int64_t bytes, inodes;
+
+	world_open(&w, *state);
+	meta_set_observer(w.f->meta, observe_into, &seen);
+	layer(&w, "base", "");
+	layer(&w, "top", "base");
+	prepare(&w, "c1", "top");
+	ok(snapshot_view(w.snapshots, &in_test, SN, "v1", "top", &none, &view));
+	ok(snapshot_mounts(w.snapshots, &in_test, SN, "c1", &m));
+	ok(snapshot_stat(w.snapshots, &in_test, SN, "c1", &info));
+	assert_string_equal(info.parent, "top");
+	assert_int_equal(info.kind, SNAPSHOT_ACTIVE);
+	ok(snapshot_usage(w.snapshots, &in_test, SN, "top", &bytes, &inodes));
+	assert_int_equal(files(&w), 4);
+	refused(snapshot_remove(w.snapshots, &in_test, SN, "top"), ERR_PRECONDITION,
+		"cannot remove snapshot with child: failed precondition");
+	refused(snapshot_remove(w.snapshots, &in_other, SN, "c1"), ERR_NOT_FOUND,
+		"snapshot c1 does not exist: not found");
+	ok(snapshot_remove(w.snapshots, &in_test, SN, "c1"));
+	ok(snapshot_remove(w.snapshots, &in_test, SN, "v1"));
+	/* The row is gone; the files are the collector's. */
+	assert_int_equal(files(&w), 4);
+	ok(snapshot_cleanup(w.snapshots, SN));
+	assert_int_equal(files(&w), 2);
+	assert_int_equal(seen.n, 7); /* 3 prepare, 2 commit, 2 remove; a view tells nobody */
+	snapshots_free(w.snapshots);
+}
+
+static void test_refusals(void **state)
+{
+	struct world w;
+	autoval(mounts) m = MOUNTS_INIT;
+	autoval(strmap) target = STRMAP_INIT;
+
+	world_open(&w, *state);
+	layer(&w, "base", "");
+	prepare(&w, "c1", "base");
+	refused(snapshot_prepare(w.snapshots, &in_test, "zfs", "k", "", &none, &m), ERR_INVALID,
+		"snapshotter not loaded: zfs: invalid argument");
+	refused(snapshot_prepare(w.snapshots, &in_test, SN, "c1", "", &none, &m), ERR_EXISTS,
+		"snapshot \"c1\": already exists");
+	refused(snapshot_prepare(w.snapshots, &in_test, SN, "c2", "nope", &none, &m), ERR_NOT_FOUND,
+		"parent snapshot nope does not exist: not found");
+	refused(snapshot_prepare(w.snapshots, &in_test, SN, "c2", "c1", &none, &m), ERR_INVALID,
+		"parent \"c1\" is not committed snapshot: invalid argument");
+	labels_set(&target, "containerd.io/snapshot.ref=base", NULL);
+	refused(snapshot_prepare(w.snapshots, &in_test, SN, "c2", "", &target, &m), ERR_EXISTS,
+		"target snapshot \"base\": already exists");
+	refused(snapshot_mounts(w.snapshots, &in_test, SN, "base", &m), ERR_PRECONDITION,
+		"requested snapshot base not active or view: failed precondition");
+	refused(snapshot_commit(w.snapshots, &in_test, SN, "c1", "base", NULL, &none), ERR_EXISTS,
+		"snapshot \"base\": already exists");
+	refused(snapshot_commit(w.snapshots, &in_test, SN, "nope", "n", NULL, &none), ERR_NOT_FOUND,
+		"snapshot nope does not exist: not found");
+	ok(snapshot_view(w.snapshots, &in_test, SN, "v1", "base", &none, &m));
+	refused(snapshot_commit(w.snapshots, &in_test, SN, "v1", "n", NULL, &none),
+		ERR_PRECONDITION, "snapshot \"v1\" is not active: failed precondition");
+	assert_int_equal(files(&w), 3);
+	snapshots_free(w.snapshots);
+}
+
+static void test_rebase_on_commit(void **state)
+{
+	struct world w;
+	autoval(snapshot_chain) chain = {0};
+
+	world_open(&w, *state);
+	layer(&w, "base", "");
+	prepare(&w, "a", "");
+	ok(snapshot_commit(w.snapshots, &in_test, SN, "a", "top", "base", &none));
+	ok(snapshots_get(w.f->meta, &in_test, SN, "top", &chain));
+	assert_string_equal(chain.info.parent, "base");
+	assert_int_equal(chain.n_parents, 1);
+	snapshots_free(w.snapshots);
+}
+
+static void test_update_and_walk(void **state)
+{
+	static const struct {
+		const char *filter;
+		size_t n;
+	} cases[] = {{"kind==committed", 2}, {"kind==active", 1}, {"parent==base", 1},
+		{"name~=^[bt]", 2}, {"labels.x==1", 1}};
+	struct world w;
+	autoval(strmap) labels = STRMAP_INIT;
+	autoval(snapshot_info) info = {0};
+	char *path[] = {(char[]){"labels.x"}}, *bad[] = {(char[]){"parent"}};
+
+	world_open(&w, *state);
+	layer(&w, "base", "");
+	layer(&w, "top", "base");
+	prepare(&w, "c1", "top");
+	labels_set(&labels, "x=1", "y=2", NULL);
+	ok(snapshot_update(w.snapshots, &in_test, SN, "c1", &labels, path, 1, &info));
+	assert_int_equal(info.labels.n, 1);
+	refused(snapshot_update(w.snapshots, &in_test, SN, "c1", &labels, bad, 1, &info),
+		ERR_INVALID, "cannot update \"parent\" field on snapshot \"c1\": invalid argument");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		autoval(snapshot_list) list = {0};
+
+		ok(snapshot_walk(
+			w.snapshots, &in_test, SN, (char *const *)&cases[i].filter, 1, &list));
+		if (list.n != cases[i].n)
+			fail_msg("%s: %zu", cases[i].filter, list.n);
+	}
+	snapshots_free(w.snapshots);
+}
+
+/* A driver that fails leaves no row; a restart leaves no files without one. */
+static void test_what_a_crash_leaves(void **state)
+{
+	struct fixture *f = *state;
+	autoval(snapshot_chain) orphan = {0}, reserved = {0};
+	struct snapshot_driver *d;
+	struct snapshots *s;
+	size_t n = 0;
+	bool known;
+
+	/* Reserved with files, and never published; and files of a row that never was. */
+	ok(memory_driver_open(&d));
+	ok(snapshots_reserve(f->meta, &in_test, SN, "k", "", SNAPSHOT_ACTIVE, &none, &reserved));
+	ok(snapshot_driver_create(d, &reserved));
+	orphan.info.id = 4711;
+	ok(snapshot_driver_create(d, &orphan));
+	refused(snapshots_publish(f->meta, &in_other, SN, "k"), ERR_NOT_FOUND, NULL);
+	fixture_reopen(f);
+	ok(snapshots_known(f->meta, SN, reserved.info.id, &known));
+	assert_false(known);
+	s = snapshots_new(f->meta);
+	ok(snapshots_add_driver(s, d));
+	ok(snapshot_driver_walk(d, count_id, &n));
+	assert_int_equal(n, 0);
+	snapshots_free(s);
+}
+
+static struct err *no_files(struct snapshot_driver *d, const struct snapshot_chain *c)
+{
+	return err_new(ERR_EXHAUSTED, "no space");
+}
+
+static void test_failing_driver(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot_driver_ops ops;
+	struct snapshot_driver *d;
+	struct snapshots *s = snapshots_new(f->meta);
+	autoval(mounts) m = MOUNTS_INIT;
+	autoval(snapshot_list) list = {0};
+	autoval(snapshot_ids) stale = {0};
+
+	ok(memory_driver_open(&d));
+	ops = *d->ops;
+	ops.create = no_files;
+	d->ops = &ops;
+	ok(snapshots_add_driver(s, d));
+	refused(snapshot_prepare(s, &in_test, SN, "k", "", &none, &m), ERR_EXHAUSTED, NULL);
+	ok(snapshot_walk(s, &in_test, SN, NULL, 0, &list));
+	assert_int_equal(list.n, 0);
+	ok(snapshots_stale(f->meta, SN, &stale));
+	assert_int_equal(stale.n, 0);
+	snapshots_free(s);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_life_of_a_container),
+		T(test_refusals),
+		T(test_rebase_on_commit),
+		T(test_update_and_walk),
+		T(test_what_a_crash_leaves),
+		T(test_failing_driver),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
