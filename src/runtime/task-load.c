@@ -87,15 +87,19 @@ static struct err *reconnect(struct task *t)
 {
 	autoval(bootstrap) b = {0};
 	autoptr(err) unknown = bootstrap_load(t->bundle, &b);
+	autoptr(err) no_binary = find_binary(t);
 
-	TRY(find_binary(t));
+	/* A shim that runs is kept even when its program was removed. */
+	if (no_binary)
+		log_warn("find shim", "id", t->id, "namespace", t->ns, "error",
+			err_message(no_binary));
 	if (unknown && !err_is(unknown, ERR_NOT_FOUND))
 		return TAKE(unknown);
 	if (unknown)
 		guess_address(t, &b);
 	TRY(shim_log_open(t->m->loop, t->bundle, &t->log));
 	TRY(task_connect(t, &b));
-	return unknown ? NULL : bootstrap_save(t->bundle, &b);
+	return bootstrap_save(t->bundle, &b);
 }
 
 static bool was_created(const struct task *t)

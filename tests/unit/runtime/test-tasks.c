@@ -22,6 +22,7 @@
 #include "base/fs.h"
 #include "events/exchange.h"
 #include "google/protobuf/empty.pb-c.h"
+#include "proto/bootstrap.pb-c.h"
 #include "proto/events-ttrpc.pb-c.h"
 #include "proto/events.pb-c.h"
 #include "rpc/message.h"
@@ -442,6 +443,8 @@ static void shims_are_found_again(void **state)
 	autofree char *hidden = xasprintf("%s/state/%s/.old", f->dir, f->ns);
 	autofree char *stray = xasprintf("%s/root/%s/stray", f->dir, f->ns);
 	autofree char *half_rootfs = path_join(half, "rootfs");
+	autofree char *boot = xasprintf("%s/state/%s/runs/bootstrap.json", f->dir, f->ns);
+	autofree char *address = xasprintf("%s/state/%s/runs/address", f->dir, f->ns);
 
 	assert_ok(create(f, "runs", "exec busybox sleep 1000"));
 	start(f, "runs");
@@ -450,6 +453,9 @@ static void shims_are_found_again(void **state)
 	start(f, "over");
 	await_waits(f, 1);
 	assert_ok(mkdir_p(half_rootfs, 0700));
+	/* As if we had died before we could write down where the shim is. */
+	assert_int_equal(0, unlink(boot));
+	assert_int_equal(0, unlink(address));
 	assert_int_equal(0, mount(f->rootfs, half_rootfs, NULL, MS_BIND, NULL));
 	assert_ok(mkdir_p(hidden, 0700));
 	assert_ok(mkdir_p(stray, 0700));
@@ -695,6 +701,45 @@ static void forget(void *arg)
 	task_wait_forget(g->w);
 }
 
+static void a_shim_of_the_newest_generation_gets_parameters(void **state)
+{
+	static const char *const versions[] = {
+		"[ \"$a\" = -v ] && echo '  Version:  2.3.1' && exit",
+		"[ \"$a\" = -v ] && exit 1\n"
+		"[ \"$a\" = start ] && [ ! -s /dev/stdin ] && echo 'the deprecated API' >&2 && "
+		"exit 1",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		autofree char *stdin_path = at(f, "stdin");
+		/* Announces version 3, which the program behind it does not have. */
+		autofree char *script = xasprintf(
+			"%s\n[ \"$a\" = start ] || exec " SHIM " \"$@\"\n"
+			"cat > %s\naddress=$(" SHIM " \"$@\" < /dev/null) || exit 1\n"
+			"echo '{\"version\":3,\"address\":\"'$address'\",\"protocol\":\"ttrpc\"}'",
+			versions[i], stdin_path);
+		autofree char *path = fake_shim(f, script);
+		autoptr(arena) arena = arena_new();
+		autofree char *data = NULL;
+		struct process_exit exit;
+		void *m = NULL;
+		size_t len;
+
+		assert_ok(create_with(f, path, "web", "exit 0", NULL));
+		assert_ok(file_read(stdin_path, 65536, &data, &len));
+		assert_null(message_unpack(
+			&bootstrap__bootstrap_params__descriptor, data, len, arena, &m));
+		assert_string_equal("web", ((Bootstrap__BootstrapParams *)m)->instance_id);
+		assert_string_equal(f->ns, ((Bootstrap__BootstrapParams *)m)->namespace_);
+		assert_ok(task_kill(f->m, f->ns, "web", NULL, SIGKILL, false, NULL));
+		task_wait_start(f->m, f->ns, "web", NULL, on_exit_of, f);
+		await_waits(f, (unsigned)i + 1);
+		assert_ok(task_delete(f->m, f->ns, "web", NULL, &exit));
+		assert_true(nothing_left(f, "web"));
+	}
+}
+
 static void a_wait_can_be_forgotten(void **state)
 {
 	struct fixture *f = *state;
@@ -755,6 +800,7 @@ int main(void)
 		T(shims_that_do_not_start),
 		T(a_shim_that_hangs_at_start),
 		T(a_shim_that_hangs_later),
+		T(a_shim_of_the_newest_generation_gets_parameters),
 		T(a_wait_can_be_forgotten),
 		T(many_at_once),
 	};
