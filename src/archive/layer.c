@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "archive/checksum.h"
 #include "archive/ring.h"
 #include "base/thread.h"
 
@@ -25,7 +26,7 @@ struct hashing {
 static void *hash_run(void *arg)
 {
 	struct hashing *h = arg;
-	autoptr(hasher) hasher = hasher_new();
+	autoptr(checksum) sum = checksum_new();
 	const uint8_t *data;
 	size_t len;
 
@@ -35,10 +36,10 @@ static void *hash_run(void *arg)
 		/* The other reader gets the same error, and reports it. */
 		if (e || len == 0)
 			break;
-		hasher_add(hasher, data, len);
+		checksum_add(sum, data, len);
 		h->size += (int64_t)len;
 	}
-	hasher_digest(hasher, h->digest);
+	checksum_digest(sum, h->digest);
 	return NULL;
 }
 

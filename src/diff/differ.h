@@ -14,8 +14,8 @@
 struct differ;
 
 struct differ_options {
-	const char *worker; /* path of the worker program */
-	int64_t max_layer_bytes; /* uncompressed bound of one layer; 0: 1 TiB */
+	const char *worker;	   /* path of the worker program */
+	int64_t max_layer_bytes;   /* uncompressed bound of one layer; 0: 1 TiB */
 	int64_t max_layer_entries; /* 0: 16 million */
 };
 
