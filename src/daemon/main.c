@@ -210,7 +210,7 @@ static struct err *run(int argc, char **argv)
 {
 	struct options o = {0};
 	const char *command;
-	int at;
+	int at = argc;
 
 	TRY(parse_options(argc, argv, &o, &at));
 	command = at < argc ? argv[at] : NULL;
