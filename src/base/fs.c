@@ -178,7 +178,57 @@ struct err *mkdir_p(const char *path, mode_t mode)
 	return NULL;
 }
 
-static struct err *empty_dir(int take_fd, dev_t device)
+/* What is nested deeper is moved up to the top of the tree and removed from there: a tree that
+ * somebody made a hundred thousand levels deep costs neither stack nor descriptors. */
+#define REMOVE_DEPTH_MAX 64
+
+struct removal {
+	int top; /* the tree's own directory */
+	dev_t device;
+	unsigned moved_total;
+	bool has_moved; /* since the flag was cleared; the top has to be read again */
+};
+
+static struct err *empty_dir(struct removal *r, int take_fd, unsigned depth);
+
+/* Under a name that is free; whoever is in the way by chance is skipped. */
+static struct err *move_up(struct removal *r, int dirfd, const char *name)
+{
+	for (unsigned tries = 0; tries < 1000; tries++) {
+		char fresh[32];
+
+		snprintf(fresh, sizeof(fresh), ".remove-%u", r->moved_total++);
+		if (renameat(dirfd, name, r->top, fresh) == 0) {
+			r->has_moved = true;
+			return NULL;
+		}
+		if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+			break;
+	}
+	return err_sys(errno, "remove %s", name);
+}
+
+static struct err *remove_subdir(struct removal *r, int dirfd, const char *name, unsigned depth)
+{
+	struct stat st;
+	int fd;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? NULL : err_sys(errno, "stat %s", name);
+	if (st.st_dev != r->device)
+		return err_sys(EBUSY, "remove %s: another filesystem is mounted there", name);
+	if (depth >= REMOVE_DEPTH_MAX)
+		return move_up(r, dirfd, name);
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(errno, "open %s", name);
+	TRY(err_wrap(empty_dir(r, fd, depth + 1), "%s", name));
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return err_sys(errno, "remove directory %s", name);
+	return NULL;
+}
+
+static struct err *empty_dir(struct removal *r, int take_fd, unsigned depth)
 {
 	DIR *dir = fdopendir(take_fd);
 	struct err *e = NULL;
@@ -189,32 +239,41 @@ static struct err *empty_dir(int take_fd, dev_t device)
 		return err_sys(errno, "open directory");
 	}
 	while (!e && (d = readdir(dir))) {
-		struct stat st;
-
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		if (unlinkat(dirfd(dir), d->d_name, 0) == 0 || errno == ENOENT)
 			continue;
-		if (errno != EISDIR && errno != EPERM) {
+		if (errno != EISDIR && errno != EPERM)
 			e = err_sys(errno, "remove %s", d->d_name);
-			break;
-		}
-		if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			e = err_sys(errno, "stat %s", d->d_name);
-		else if (st.st_dev != device)
-			e = err_sys(EBUSY, "remove %s: another filesystem is mounted there",
-				d->d_name);
 		else
-			e = err_wrap(remove_tree_at(dirfd(dir), d->d_name), "%s", d->d_name);
+			e = remove_subdir(r, dirfd(dir), d->d_name, depth);
 	}
 	closedir(dir);
 	return e;
 }
 
+static struct err *empty_top(int fd)
+{
+	struct removal r = {.top = fd};
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(errno, "stat");
+	r.device = st.st_dev;
+	do {
+		int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		r.has_moved = false;
+		if (again < 0)
+			return err_sys(errno, "open directory");
+		TRY(empty_dir(&r, again, 0));
+	} while (r.has_moved);
+	return NULL;
+}
+
 struct err *remove_tree_at(int dirfd, const char *name)
 {
-	int fd;
-	struct stat st;
+	autofd fd = -1;
 
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return NULL;
@@ -223,13 +282,7 @@ struct err *remove_tree_at(int dirfd, const char *name)
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(errno, "open %s", name);
-	if (fstat(fd, &st) < 0) {
-		int errnum = errno;
-
-		close(fd);
-		return err_sys(errnum, "stat %s", name);
-	}
-	TRY(empty_dir(fd, st.st_dev));
+	TRY(err_wrap(empty_top(fd), "%s", name));
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return err_sys(errno, "remove directory %s", name);
 	return NULL;
