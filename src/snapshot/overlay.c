@@ -48,7 +48,7 @@ static bool mapped_root(const char *mapping, uint32_t *ret)
 	return false;
 }
 
-/* The layer's root belongs to the mapped root user, else to whom the parent's does. */
+/* The layer's root belongs to the mapped root user, else it is like the parent's. */
 static struct err *set_owner(
 	const struct overlay *o, const struct snapshot_chain *c, const char *fs)
 {
@@ -63,6 +63,8 @@ static struct err *set_owner(
 		parent = id_dir(o->base.root, c->parents[0], "fs");
 		if (stat(parent, &st) < 0)
 			return err_sys(errno, "stat parent %s", parent);
+		if (chmod(fs, st.st_mode & 07777) < 0)
+			return err_sys(errno, "chmod %s", fs);
 	} else {
 		return NULL;
 	}

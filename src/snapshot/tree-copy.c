@@ -20,10 +20,13 @@
 #define XATTR_LIST_BYTES ((size_t)64 * 1024)
 #define XATTR_VALUE_BYTES ((size_t)64 * 1024)
 #define COPY_BYTES ((size_t)256 * 1024)
+/* Each level holds stack and descriptors; real trees have some ten. */
+#define DEPTH_MAX 128
 
 struct copy {
 	int root;	  /* of the copy */
 	struct map links; /* "dev:ino" -> path of the first name below root, owned */
+	unsigned depth;
 };
 
 /* A path by which an entry of a directory can be named where there is no *at() call. */
@@ -186,13 +189,21 @@ static struct err *copy_subdir(
 	autofd from = -1;
 	autofd to = -1;
 
+	struct err *e;
+
+	if (c->depth >= DEPTH_MAX)
+		return err_new(
+			ERR_EXHAUSTED, "directories are nested more than %d deep", DEPTH_MAX);
 	if (mkdirat(to_dir, name, 0700) < 0)
 		return err_sys(errno, "create directory");
 	from = openat(from_dir, name, flags);
 	to = openat(to_dir, name, flags);
 	if (from < 0 || to < 0)
 		return err_sys(errno, "open directory");
-	return copy_dir(c, from, to, path);
+	c->depth++;
+	e = copy_dir(c, from, to, path);
+	c->depth--;
+	return e;
 }
 
 static struct err *copy_entry(
