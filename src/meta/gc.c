@@ -27,7 +27,9 @@
 
 #define LABEL_EXPIRE "containerd.io/gc.expire"
 #define LABEL_FLAT "containerd.io/gc.flat"
-#define SWEEP_MS 4 /* for how long one write of a sweep may keep the others waiting */
+/* How long, and with how many rows, one write of a sweep may keep the others waiting. */
+#define SWEEP_MS 4
+#define SWEEP_ROWS 256
 
 struct sweep {
 	struct gc_graph *graph;
@@ -331,7 +333,7 @@ static struct err *sweep_some(struct conn *c, void *arg)
 
 	s->n_removed = 0;
 	take_notes(c->meta, s->graph);
-	while (s->at > 0 && monotonic_ms() < until) {
+	while (s->at > 0 && s->n_removed < SWEEP_ROWS && monotonic_ms() < until) {
 		struct gc_node *n = s->graph->all[--s->at];
 
 		if (n->exists && !gc_node_kept(n))

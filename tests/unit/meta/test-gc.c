@@ -304,6 +304,114 @@ static void test_pressure(void **state)
 
 /* --- writers against collections --- */
 
+/* What a client does between the marking and the removal of blob A (and of B, to which A refers),
+ * to keep it. */
+static void save_by_image(struct meta *m)
+{
+	make_image(m, &(struct object){IMAGE, "i", .refers = "A"}, &none);
+}
+
+static void save_by_lease(struct meta *m)
+{
+	make_lease(m, &(struct object){LEASE, "late", .refers = "A"}, &none);
+}
+
+static void save_by_container(struct meta *m)
+{
+	autoval(strmap) labels = STRMAP_INIT;
+
+	labels_set(&labels, "containerd.io/gc.ref.content=" DIGEST_A, NULL);
+	make_container(m, &(struct object){CONTAINER, "c"}, &labels);
+}
+
+static void save_by_root_label(struct meta *m)
+{
+	autoval(strmap) labels = STRMAP_INIT;
+	autoval(blob_info) info = {0};
+
+	labels_set(&labels, "containerd.io/gc.root=1", NULL);
+	ok(blobs_update(m, &in_test, DIGEST_A, &labels,
+		(char *[]){(char[]){"labels.containerd.io/gc.root"}}, 1, &info));
+}
+
+static void save_by_label_of_a_root(struct meta *m)
+{
+	autoval(strmap) labels = STRMAP_INIT;
+	autoval(blob_info) info = {0};
+
+	labels_set(
+		&labels, "containerd.io/gc.root=1", "containerd.io/gc.ref.content=" DIGEST_A, NULL);
+	ok(blobs_update(m, &in_test, DIGEST_C, &labels, NULL, 0, &info));
+}
+
+static void save_by_exists(struct meta *m)
+{
+	const struct scope leased = {.ns = "test", .lease = "l"};
+	autoval(ingest_row) row = {0};
+
+	refused(ingests_open(m, &leased, "again", DIGEST_A, false, &row), ERR_EXISTS, NULL);
+}
+
+struct saver {
+	struct meta *m;
+	void (*save)(struct meta *m);
+	int announced;
+};
+
+/* The first announcement comes after the first of several writes of the sweep. */
+static void save_once(const struct change *c, void *arg)
+{
+	struct saver *s = arg;
+
+	if (c->kind == CHANGE_SNAPSHOT_REMOVE && s->announced++ == 0)
+		s->save(s->m);
+}
+
+static void run_saver(struct fixture *f, void (*save)(struct meta *m), size_t n)
+{
+	static const struct object objects[] = {{BLOB, "A", {"ref.content=%B"}, .kept = true},
+		{BLOB, "B", .kept = true}, {BLOB, "C", {"root=1"}, .kept = true}, {BLOB, "D"}};
+	struct saver saver = {f->meta, save, 0};
+	struct gc_result result;
+	autoval(lease) l = {0};
+
+	ok(leases_create(f->meta, &in_test, "l", &none, &l));
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+		autoval(strmap) labels = STRMAP_INIT;
+
+		make_labels(&objects[i], &labels);
+		make_blob(f->meta, &objects[i], &labels);
+	}
+	for (int i = 0; i < 600; i++) {
+		autofree char *name = xasprintf("s%d", i);
+		autoval(snapshot_chain) chain = {0};
+
+		ok(snapshots_reserve(
+			f->meta, &in_test, "sn", name, "", SNAPSHOT_VIEW, &none, &chain));
+		ok(snapshots_publish(f->meta, &in_test, "sn", name));
+	}
+	meta_set_observer(f->meta, save_once, &saver);
+	ok(gc_collect(f->meta, &result));
+	assert_int_equal(saver.announced, 600);
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+		if (is_there(f->meta, &objects[i]) != objects[i].kept)
+			fail_msg("saver %zu: blob %s", n, objects[i].name);
+}
+
+static void test_saved_between_mark_and_sweep(void **state)
+{
+	static void (*const savers[])(struct meta * m) = {save_by_image, save_by_lease,
+		save_by_container, save_by_root_label, save_by_label_of_a_root, save_by_exists};
+
+	for (size_t i = 0; i < ARRAY_LEN(savers); i++) {
+		void *f = NULL;
+
+		fixture_setup(&f);
+		run_saver(f, savers[i], i);
+		fixture_teardown(&f);
+	}
+}
+
 #define ROUNDS 60
 #define THREADS 4
 
@@ -414,6 +522,7 @@ int main(void)
 		T(test_chain_of_snapshots_goes_whole),
 		T(test_ingests),
 		T(test_pressure),
+		cmocka_unit_test(test_saved_between_mark_and_sweep),
 		T(test_race),
 	};
 
