@@ -16,7 +16,7 @@ MESON ?= meson
 .PHONY: all demo check test interop bench format lint asan install clean
 
 $(BUILD)/build.ninja:
-	$(MESON) setup $(BUILD) --buildtype=release --prefix=$(PREFIX)
+	$(MESON) setup $(BUILD) --prefix=$(PREFIX)
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
