@@ -41,24 +41,22 @@ show_log()
 stack()
 {
     [ "${CTD_SANDBOX:-}" = 1 ] || die "run this through tests/interop/run" || return
-    local here
     T=$(mktemp -d /run/t.XXXXXX)
     export T TOP IMAGE PATH="$T/bin:$ctd_path"
     export CONTAINERD_ADDRESS=$T/c.sock CONTAINERD_NAMESPACE=$CTD_NS
-    mkdir "$T/bin" "$T/ours"
-    if [[ " $CTR $DAEMON $SHIM " = *" ours "* ]]; then
-        "$TOP/tools/stage" "$T/ours" || return
-    fi
+    mkdir "$T/bin"
     case $DAEMON in
-    ours) cp "$T/ours/containerd" "$T/ours/containerd-worker" "$T/bin/" ;;
+    ours) "$TOP/tools/stage" "$T/bin" daemon worker || return ;;
     stock) ln -s /usr/bin/containerd "$T/bin/" ;;
     esac
-    for here in "$CTR ctr" "$SHIM containerd-shim-runc-v2"; do
-        case $here in
-        ours*) cp "$T/ours/${here#* }" "$T/bin/" ;;
-        stock*) ln -s "/usr/bin/${here#* }" "$T/bin/" ;;
-        esac
-    done
+    case $CTR in
+    ours) "$TOP/tools/stage" "$T/bin" ctr || return ;;
+    stock) ln -s /usr/bin/ctr "$T/bin/" ;;
+    esac
+    case $SHIM in
+    ours) "$TOP/tools/stage" "$T/bin" shim || return ;;
+    stock) ln -s /usr/bin/containerd-shim-runc-v2 "$T/bin/" ;;
+    esac
     make_image "$T/image.tar"
 }
 
