@@ -86,6 +86,7 @@ struct err *fd_read_all(int fd, size_t max, char **ret, size_t *ret_len)
 			return err_new(ERR_EXHAUSTED, "larger than %zu bytes", max);
 		if (!buf_reserve(&b, MIN((size_t)16384, b.max - b.len)))
 			return err_new(ERR_EXHAUSTED, "larger than %zu bytes", max);
+		b.data[b.len] = '\0';
 		n = read(fd, b.data + b.len, MIN((size_t)16384, b.max - b.len));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -94,7 +95,6 @@ struct err *fd_read_all(int fd, size_t max, char **ret, size_t *ret_len)
 		if (n == 0)
 			break;
 		b.len += (size_t)n;
-		b.data[b.len] = '\0';
 	}
 	*ret = buf_take(&b, ret_len);
 	return NULL;
