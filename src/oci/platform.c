@@ -304,13 +304,13 @@ char *platform_format(const struct platform *p)
 	return join_tail(p->os, p);
 }
 
-/* Append with the characters of the syntax escaped. */
+/* Append with all escaped that platform_parse() would not take as it stands. */
 static void encode(char **at, const char *s)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
 	for (; *s; s++) {
-		if (strchr("%+()/", *s)) {
+		if (!isascii(*s) || !(isalnum((unsigned char)*s) || strchr("_.-", *s))) {
 			*(*at)++ = '%';
 			*(*at)++ = hex[*s >> 4 & 15];
 			*(*at)++ = hex[*s & 15];
