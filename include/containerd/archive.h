@@ -3,6 +3,7 @@
 #pragma once
 
 #include <containerd/client.h>
+#include <containerd/images.h>
 
 #ifdef __cplusplus
 extern "C" {
