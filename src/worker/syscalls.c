@@ -25,7 +25,7 @@ static const char *const always[] = {"brk", "clock_getres", "clock_gettime", "cl
 
 static const char *const writing[] = {"fchmod", "fchmodat", "fchmodat2", "fchown", "fchownat",
 	"fsetxattr", "ftruncate", "linkat", "lsetxattr", "mkdirat", "mknodat", "pwrite64",
-	"symlinkat", "sync_file_range", "syncfs", "unlinkat", "utimensat"};
+	"renameat", "renameat2", "symlinkat", "sync_file_range", "syncfs", "unlinkat", "utimensat"};
 
 static struct err *allow(scmp_filter_ctx f, const char *const *names, size_t n)
 {
