@@ -57,7 +57,7 @@ static bool from_json(const char *text, size_t len, struct bootstrap *b)
 
 static bool is_address(const char *text, size_t len)
 {
-	if (!len || len > ADDRESS_MAX)
+	if (!len || len > ADDRESS_MAX || *text == '{')
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!isgraph((unsigned char)text[i]))

@@ -180,3 +180,19 @@ void task_abandon(struct task *t)
 	task_take_down(t);
 	task_waits_end(t, NULL);
 }
+
+void task_discard(struct task *t)
+{
+	autoval(bootstrap) b = {0};
+	autoptr(err) e = NULL;
+
+	if (!t->client) {
+		task_guess_address(t, &b);
+		free(TAKE(t->address));
+		e = task_connect(t, &b);
+	}
+	if (e)
+		task_bury(t, false);
+	else
+		task_abandon(t);
+}

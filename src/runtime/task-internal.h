@@ -74,6 +74,8 @@ CHECKED struct err *task_call_delete(struct task *t, const char *exec, int64_t t
 /* --- task-shim.c: one connected shim --- */
 
 void task_command(const struct task *t, struct shim_command *ret);
+/* Where a shim of its own listens by convention: of one whose start nobody saw the end of. */
+void task_guess_address(const struct task *t, struct bootstrap *ret);
 /* Connect to the address; the log is open already. */
 CHECKED struct err *task_connect(struct task *t, const struct bootstrap *b);
 /* One call of the task API in the version that the shim speaks. */
@@ -99,6 +101,8 @@ void task_bury(struct task *t, bool tell);
 /* Ask the shim to delete its task and to go, within bounds, whatever it answers; the task is
  * claimed. Removes the bundle. */
 void task_abandon(struct task *t);
+/* After a start that failed: as task_abandon() when a shim was left running all the same. */
+void task_discard(struct task *t);
 /* Shutdown, disconnect, remove the bundle, leave the map; the task is claimed. */
 void task_take_down(struct task *t);
 

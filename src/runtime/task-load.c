@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/digest.h"
 #include "base/fs.h"
 #include "base/identifier.h"
 #include "base/log.h"
@@ -16,8 +15,6 @@
 #include "proto/shim-v3.pb-c.h"
 #include "runtime/bundle.h"
 #include "runtime/task-internal.h"
-
-#define SOCKET_DIR "/run/containerd/s"
 
 struct loading {
 	struct lock lock;
@@ -44,19 +41,6 @@ static struct err *find_binary(struct task *t)
 	if (str_empty(runtime))
 		return err_new(ERR_NOT_FOUND, "the runtime of %s is not known", t->id);
 	return shim_binary_resolve(&t->m->binaries, runtime, o->daemon_path, &t->binary);
-}
-
-/* Where a shim of its own listens by convention: of one whose start the daemon did not outlive. */
-static void guess_address(const struct task *t, struct bootstrap *ret)
-{
-	const struct task_manager_options *o = &t->m->options;
-	autofree char *text = xasprintf("%s/%s/%s", str_or(o->address, ""), t->ns, t->id);
-	char hex[65];
-
-	sha256_hex(text, strlen(text), hex);
-	ret->version = SHIM_VERSION_MAX;
-	ret->address = xasprintf("unix://%s/%s", str_or(o->socket_dir, SOCKET_DIR), hex);
-	ret->protocol = xstrdup("ttrpc");
 }
 
 static int64_t time_left(int64_t deadline_ms)
@@ -96,7 +80,7 @@ static struct err *reconnect(struct task *t)
 	if (unknown && !err_is(unknown, ERR_NOT_FOUND))
 		return TAKE(unknown);
 	if (unknown)
-		guess_address(t, &b);
+		task_guess_address(t, &b);
 	TRY(shim_log_open(t->m->loop, t->bundle, &t->log));
 	TRY(task_connect(t, &b));
 	return bootstrap_save(t->bundle, &b);

@@ -340,7 +340,7 @@ static struct err *create(struct task *t, const struct task_create *r, struct ca
 	e = err_wrap(launch(t, r, cancel), "failed to start shim");
 	if (e) {
 		if (task_claim(t))
-			task_bury(t, false);
+			task_discard(t);
 		return e;
 	}
 	show(t);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "runtime/task-internal.h"
 
+#define SOCKET_DIR "/run/containerd/s"
 #define SERVICE_V2 "containerd.task.v2.Task"
 #define SERVICE_V3 "containerd.task.v3.Task"
 
@@ -16,6 +18,18 @@ void task_command(const struct task *t, struct shim_command *ret)
 		.id = t->id,
 		.bundle = t->bundle,
 	};
+}
+
+void task_guess_address(const struct task *t, struct bootstrap *ret)
+{
+	const struct task_manager_options *o = &t->m->options;
+	autofree char *text = xasprintf("%s/%s/%s", str_or(o->address, ""), t->ns, t->id);
+	char hex[65];
+
+	sha256_hex(text, strlen(text), hex);
+	ret->version = SHIM_VERSION_MAX;
+	ret->address = xasprintf("unix://%s/%s", str_or(o->socket_dir, SOCKET_DIR), hex);
+	ret->protocol = xstrdup("ttrpc");
 }
 
 struct err *task_connect(struct task *t, const struct bootstrap *b)

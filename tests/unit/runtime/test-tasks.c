@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/digest.h"
 #include "base/fs.h"
 #include "events/exchange.h"
 #include "google/protobuf/empty.pb-c.h"
@@ -638,6 +639,26 @@ static void a_shim_that_hangs_at_start(void **state)
 	assert_true(nothing_left(f, "web"));
 }
 
+/* The program started a shim, and then we gave up on the program. */
+static void a_start_that_ends_badly_leaves_no_shim(void **state)
+{
+	struct fixture *f = *state;
+	autofree char *script = xasprintf("[ \"$a\" = start ] || exec " SHIM " \"$@\"\n" SHIM
+					  " \"$@\" < /dev/null > /dev/null\nexit 1");
+	autofree char *path = fake_shim(f, script);
+	autofree char *c_sock = at(f, "c.sock");
+	autofree char *text = xasprintf("%s/%s/web", c_sock, f->ns);
+	autofree char *socket_path = NULL;
+	char hex[65];
+
+	assert_err(create_with(f, path, "web", "true", NULL), ERR_UNKNOWN, "exit status 1");
+	assert_true(nothing_left(f, "web"));
+	sha256_hex(text, strlen(text), hex);
+	socket_path = xasprintf("/run/containerd/s/%s", hex);
+	/* A stock shim removes its socket as it leaves. */
+	assert_true(access("/run/containerd/s", F_OK) == 0 && access(socket_path, F_OK) < 0);
+}
+
 /* Accepts and never answers; as a listener without anybody who accepts does. */
 static void a_shim_that_hangs_later(void **state)
 {
@@ -799,6 +820,7 @@ int main(void)
 		T(errors_of_the_runtime_arrive_whole),
 		T(shims_that_do_not_start),
 		T(a_shim_that_hangs_at_start),
+		T(a_start_that_ends_badly_leaves_no_shim),
 		T(a_shim_that_hangs_later),
 		T(a_shim_of_the_newest_generation_gets_parameters),
 		T(a_wait_can_be_forgotten),
