@@ -3,22 +3,23 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <nettle/sha2.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/strv.h"
 
 #define CHUNK ((size_t)256 * 1024)
 
-/* sha384 is sha512 from another start and cut short. */
-static struct err *hash_file(int fd, struct sha512_ctx *h)
+struct err *verify_algorithm(int fd, const char *expected, char actual[static DIGEST_MAX])
 {
-	autofree uint8_t *chunk = xmalloc(CHUNK);
+	autoptr(hasher) h = NULL;
+	autofree uint8_t *chunk = NULL;
 	off_t at = 0;
 
+	if (!expected || digest_same_algorithm(expected, actual))
+		return NULL;
+	h = hasher_new_like(expected);
+	chunk = xmalloc(CHUNK);
 	for (;;) {
 		ssize_t n = pread(fd, chunk, CHUNK, at);
 
@@ -27,36 +28,11 @@ static struct err *hash_file(int fd, struct sha512_ctx *h)
 		if (n < 0)
 			return err_sys(errno, "read ingest data");
 		if (n == 0)
-			return NULL;
-		sha512_update(h, (size_t)n, chunk);
+			break;
+		hasher_add(h, chunk, (size_t)n);
 		at += n;
 	}
-}
-
-struct err *verify_algorithm(int fd, const char *expected, char actual[static DIGEST_MAX])
-{
-	uint8_t bytes[SHA512_DIGEST_SIZE];
-	struct sha512_ctx h;
-	bool is_long;
-	size_t len;
-	char *at;
-
-	if (!expected || str_starts(expected, "sha256:"))
-		return NULL;
-	is_long = str_starts(expected, "sha512:");
-	len = is_long ? SHA512_DIGEST_SIZE : SHA384_DIGEST_SIZE;
-	if (is_long)
-		sha512_init(&h);
-	else
-		sha384_init(&h);
-	TRY(hash_file(fd, &h));
-	if (is_long)
-		sha512_digest(&h, len, bytes);
-	else
-		sha384_digest(&h, len, bytes);
-	at = actual + snprintf(actual, DIGEST_MAX, "%s:", is_long ? "sha512" : "sha384");
-	for (size_t i = 0; i < len; i++, at += 2)
-		snprintf(at, 3, "%02x", bytes[i]);
+	hasher_digest(h, actual);
 	return NULL;
 }
 
