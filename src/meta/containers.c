@@ -134,9 +134,7 @@ static struct err *unpack_extensions(sqlite3_stmt *st, int column, struct contai
 	return NULL;
 }
 
-#define COLUMNS                                                                                    \
-	"id, created, updated, image, runtime, snapshotter, snapshot_key, sandbox, labels, "       \
-	"options_type, options, extensions, spec_type, spec"
+#define COLUMNS "id, created, updated, image, runtime, snapshotter, snapshot_key, sandbox, labels"
 
 static void read_any(sqlite3_stmt *st, int column, struct any *ret)
 {
@@ -159,54 +157,81 @@ static struct err *read_head(sqlite3_stmt *st, struct container *c)
 	return unpack_labels(st, 8, &c->labels);
 }
 
-static struct err *read_tail(sqlite3_stmt *st, struct container *c)
+static struct err *read_tail(struct conn *conn, int64_t id, struct container *c)
 {
-	read_any(st, 9, &c->runtime_options);
-	read_any(st, 12, &c->spec);
-	return unpack_extensions(st, 11, c);
+	autostmt st = NULL;
+	bool found;
+
+	TRY(sql_start(conn, &st,
+		"SELECT options_type, options, spec_type, spec, extensions FROM container_specs"
+		" WHERE id=?1",
+		"i", id));
+	TRY(sql_row(conn, st, &found));
+	if (!found)
+		return err_new(ERR_DATA_LOSS, "container \"%s\" has no specification", c->id);
+	read_any(st, 0, &c->runtime_options);
+	read_any(st, 2, &c->spec);
+	return unpack_extensions(st, 4, c);
 }
 
-static struct err *read_one(struct conn *c, const char *ns, const char *id, struct container **ret)
+static struct err *read_one(
+	struct conn *c, const char *ns, const char *id, struct container **ret, int64_t *ret_spec)
 {
 	autoptr(container) found = container_new();
 	autostmt st = NULL;
 	bool row;
 
-	TRY(sql_start(
-		c, &st, "SELECT " COLUMNS " FROM containers WHERE ns=?1 AND id=?2", "ss", ns, id));
+	TRY(sql_start(c, &st, "SELECT " COLUMNS ", spec FROM containers WHERE ns=?1 AND id=?2",
+		"ss", ns, id));
 	TRY(sql_row(c, st, &row));
 	if (!row)
 		return NULL;
 	TRY(read_head(st, found));
-	TRY(read_tail(st, found));
+	*ret_spec = sqlite3_column_int64(st, 9);
+	TRY(read_tail(c, *ret_spec, found));
 	*ret = TAKE(found);
 	return NULL;
 }
 
-/* The row of an id, made or replaced. */
-static struct err *write_row(struct conn *c, const char *ns, const struct container *w)
+static void touch(struct conn *c, const char *ns, const struct container *w)
 {
-	autoval(buf) labels = BUF_INIT(META_PACKED_MAX), extensions = BUF_INIT(META_PACKED_MAX);
-	const struct any *o = &w->runtime_options;
-
-	pack_labels(&labels, &w->labels);
-	pack_extensions(&extensions, w);
 	gc_touch(c, GC_CONTAINER, ns, NULL, w->id);
 	gc_touch_labels(c, ns, &w->labels);
 	if (!str_empty(w->snapshotter))
 		gc_touch(c, GC_SNAPSHOT, ns, w->snapshotter, str_or(w->snapshot_key, ""));
+}
+
+/* The row of an id, made or replaced. */
+static struct err *write_head(
+	struct conn *c, const char *ns, const struct container *w, int64_t spec)
+{
+	autoval(buf) labels = BUF_INIT(META_PACKED_MAX);
+
+	pack_labels(&labels, &w->labels);
 	return sql_run(c,
-		"INSERT INTO containers(ns, " COLUMNS ")"
-		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)"
-		" ON CONFLICT(ns, id) DO UPDATE SET updated=?4, image=?5, runtime=?6, "
-		"snapshotter=?7,"
-		" snapshot_key=?8, sandbox=?9, labels=?10, options_type=?11, options=?12,"
-		" extensions=?13, spec_type=?14, spec=?15",
-		"ssiisssssbsvbsv", ns, w->id, timestamp_to_ns(w->created_at),
+		"INSERT OR REPLACE INTO containers(ns, " COLUMNS ", spec)"
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+		"ssiisssssbi", ns, w->id, timestamp_to_ns(w->created_at),
 		timestamp_to_ns(w->updated_at), str_or(w->image, ""), w->runtime,
 		str_or(w->snapshotter, ""), str_or(w->snapshot_key, ""), str_or(w->sandbox, ""),
-		&labels, o->type_url, o->value, o->len, &extensions, w->spec.type_url,
-		w->spec.value, w->spec.len);
+		&labels, spec);
+}
+
+/* `spec` is that of the row replaced, or 0. */
+static struct err *write_row(
+	struct conn *c, const char *ns, const struct container *w, int64_t spec)
+{
+	autoval(buf) extensions = BUF_INIT(META_PACKED_MAX);
+	const struct any *o = &w->runtime_options;
+
+	touch(c, ns, w);
+	pack_extensions(&extensions, w);
+	TRY(sql_run(c,
+		"INSERT OR REPLACE INTO container_specs(id, options_type, options, extensions,"
+		" spec_type, spec) VALUES(nullif(?1,0),?2,?3,?4,?5,?6)",
+		"isvbsv", spec, o->type_url, o->value, o->len, &extensions, w->spec.type_url,
+		w->spec.value, w->spec.len));
+	return write_head(c, ns, w, spec ?: sqlite3_last_insert_rowid(c->db));
 }
 
 /* --- the calls --- */
@@ -244,7 +269,7 @@ static struct err *do_get(struct conn *c, void *arg)
 {
 	struct job *j = arg;
 
-	return read_one(c, j->scope->ns, j->id, &j->result);
+	return read_one(c, j->scope->ns, j->id, &j->result, &(int64_t){0});
 }
 
 struct err *containers_get(
@@ -253,7 +278,7 @@ struct err *containers_get(
 	struct job j = {.scope = s, .id = id};
 
 	TRY(scope_check(s));
-	TRY(meta_read(m, false, do_get, &j));
+	TRY(meta_read(m, true, do_get, &j));
 	if (!j.result)
 		return err_new(ERR_NOT_FOUND, "container \"%s\" in namespace \"%s\": not found", id,
 			s->ns);
@@ -282,8 +307,8 @@ static struct err *do_list(struct conn *c, void *arg)
 	struct job *j = arg;
 	autostmt st = NULL;
 
-	TRY(sql_start(c, &st, "SELECT " COLUMNS " FROM containers WHERE ns=?1 ORDER BY id", "s",
-		j->scope->ns));
+	TRY(sql_start(c, &st, "SELECT " COLUMNS ", spec FROM containers WHERE ns=?1 ORDER BY id",
+		"s", j->scope->ns));
 	for (;;) {
 		autoptr(container) one = NULL;
 		bool row;
@@ -295,7 +320,7 @@ static struct err *do_list(struct conn *c, void *arg)
 		TRY(read_head(st, one));
 		if (!filter_match(j->filter, field, one))
 			continue;
-		TRY(read_tail(st, one));
+		TRY(read_tail(c, sqlite3_column_int64(st, 9), one));
 		GROW(j->list.items, j->list.n, j->list.cap);
 		j->list.items[j->list.n++] = TAKE(one);
 	}
@@ -311,7 +336,7 @@ struct err *containers_list(struct meta *m, const struct scope *s, char *const *
 	TRY(scope_check(s));
 	TRY(parse_filters(filters, n_filters, &filter));
 	j.filter = filter;
-	e = meta_read(m, false, do_list, &j);
+	e = meta_read(m, true, do_list, &j);
 	if (e) {
 		container_list_done(&j.list);
 		return e;
@@ -348,7 +373,7 @@ static struct err *do_create(struct conn *c, void *arg)
 	if (there)
 		return err_new(ERR_EXISTS, "container \"%s\": already exists", j->result->id);
 	TRY(ensure_namespace(c, j->scope->ns));
-	return write_row(c, j->scope->ns, j->result);
+	return write_row(c, j->scope->ns, j->result, 0);
 }
 
 static void announce(
@@ -438,8 +463,9 @@ static struct err *do_update(struct conn *c, void *arg)
 {
 	struct job *j = arg;
 	autoptr(container) now = NULL;
+	int64_t spec = 0;
 
-	TRY(read_one(c, j->scope->ns, j->given->id, &now));
+	TRY(read_one(c, j->scope->ns, j->given->id, &now, &spec));
 	if (!now)
 		return err_new(ERR_NOT_FOUND, "container \"%s\": not found", j->given->id);
 	if (j->n_paths == 0)
@@ -449,7 +475,7 @@ static struct err *do_update(struct conn *c, void *arg)
 	TRY(err_wrap(check(now), "update failed validation"));
 	labels_drop_empty(&now->labels);
 	now->updated_at = timestamp_now();
-	TRY(write_row(c, j->scope->ns, now));
+	TRY(write_row(c, j->scope->ns, now, spec));
 	j->result = TAKE(now);
 	return NULL;
 }
@@ -476,6 +502,10 @@ static struct err *do_delete(struct conn *c, void *arg)
 {
 	struct job *j = arg;
 
+	TRY(sql_run(c,
+		"DELETE FROM container_specs WHERE id="
+		"(SELECT spec FROM containers WHERE ns=?1 AND id=?2)",
+		"ss", j->scope->ns, j->id));
 	TRY(sql_run(c, "DELETE FROM containers WHERE ns=?1 AND id=?2", "ss", j->scope->ns, j->id));
 	if (sqlite3_changes(c->db) == 0)
 		return err_new(ERR_NOT_FOUND, "container %s: not found", j->id);

@@ -13,14 +13,15 @@
 static const char *const steps[] = {
 	"CREATE TABLE namespaces(name TEXT PRIMARY KEY NOT NULL, labels BLOB) WITHOUT ROWID;"
 
-	/* What a list filters by comes first: the specification, on pages of its own, is not read
-	 * for rows that do not match. */
-	"CREATE TABLE containers(ns TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL,"
-	" updated INTEGER NOT NULL, image TEXT NOT NULL, runtime TEXT NOT NULL,"
-	" snapshotter TEXT NOT NULL, snapshot_key TEXT NOT NULL, sandbox TEXT NOT NULL, labels "
-	"BLOB,"
-	" options_type TEXT, options BLOB, extensions BLOB, spec_type TEXT, spec BLOB,"
-	" UNIQUE(ns, id));"
+	/* The specification and its like are many pages for each container; in a table of their own
+	 * they cost nothing when containers are filtered or collections look for references. */
+	"CREATE TABLE containers(ns TEXT NOT NULL, id TEXT NOT NULL,"
+	" created INTEGER NOT NULL, updated INTEGER NOT NULL, image TEXT NOT NULL,"
+	" runtime TEXT NOT NULL, snapshotter TEXT NOT NULL, snapshot_key TEXT NOT NULL,"
+	" sandbox TEXT NOT NULL, labels BLOB, spec INTEGER NOT NULL, PRIMARY KEY(ns, id))"
+	" WITHOUT ROWID;"
+	"CREATE TABLE container_specs(id INTEGER PRIMARY KEY,"
+	" options_type TEXT, options BLOB, extensions BLOB, spec_type TEXT, spec BLOB);"
 
 	"CREATE TABLE images(ns TEXT NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,"
 	" updated INTEGER NOT NULL, media_type TEXT NOT NULL, digest TEXT NOT NULL,"

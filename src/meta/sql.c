@@ -43,14 +43,15 @@ struct err *conn_error(struct conn *c, const char *doing)
 			path);
 	if (class == ERR_DATA_LOSS)
 		return err_new(class,
-			"metadata database %s is damaged (%s: %s); nothing was changed: restore "
+			"metadata database %s is damaged (%.30s...: %s); nothing was changed: "
+			"restore "
 			"the file "
 			"from a backup, or move it away together with %s-wal to start empty",
 			path, doing, why, path);
 	if (errnum)
-		return err_new(class, "metadata database %s: %s: %s: %s", path, doing, why,
+		return err_new(class, "metadata database %s: %.30s...: %s: %s", path, doing, why,
 			strerrordesc_np(errnum) ?: "unknown error");
-	return err_new(class, "metadata database %s: %s: %s", path, doing, why);
+	return err_new(class, "metadata database %s: %.30s...: %s", path, doing, why);
 }
 
 struct err *sql_exec(struct conn *c, const char *sql)
