@@ -186,16 +186,21 @@ static void close_stdio(struct op *op, struct err *take_e)
 	stdio_close(s, on_stdio_closed, op);
 }
 
+static void close_deleted(struct op *op)
+{
+	close_stdio(op, NULL);
+}
+
 static void on_runtime_deleted(void *arg, const struct runtime_result *result)
 {
 	struct op *op = arg;
 	autoptr(err) plain = runtime_plain_error(result);
 
 	/* A checkpoint or an earlier attempt may have removed it already. */
-	if (plain && strstr(err_message(plain), "does not exist"))
-		close_stdio(op, NULL);
-	else
+	if (plain && !strstr(err_message(plain), "does not exist"))
 		close_stdio(op, runtime_error(result, "failed to delete task"));
+	else /* one that was never started dies now, and that is told before its end */
+		process_until_exit(op, close_deleted);
 }
 
 static void on_drained(void *arg, bool left)

@@ -13,6 +13,9 @@
 #include "proto/shim-v3.pb-c.h"
 #include "rpc/message.h"
 
+/* How long after the runtime said that it is gone a process may take to be reaped. */
+#define EXIT_MS 5000
+
 struct waiter {
 	struct list node;
 	struct rpc_call *call;
@@ -208,6 +211,40 @@ void process_remove(struct process *p)
 
 /* --- exits --- */
 
+static void stop_waiting(struct process *p)
+{
+	struct op *op = p->until_exit;
+
+	if (!op)
+		return;
+	p->until_exit = NULL;
+	loop_timer_free(p->exit_timer);
+	p->exit_timer = NULL;
+	p->on_exit(op);
+}
+
+static void on_exit_overdue(void *arg)
+{
+	struct process *p = arg;
+
+	log_warn("exit is overdue", "container", p->container->id, "process", p->id);
+	stop_waiting(p);
+}
+
+void process_until_exit(struct op *op, void (*fn)(struct op *op))
+{
+	struct process *p = op->process;
+
+	if (!p->pid || p->exit_told) {
+		fn(op);
+		return;
+	}
+	p->until_exit = op;
+	p->on_exit = fn;
+	p->exit_timer = loop_timer_new(p->container->shim->loop, on_exit_overdue, p);
+	loop_timer_set(p->exit_timer, EXIT_MS);
+}
+
 static void ignore_result(void *arg, const struct runtime_result *result)
 {
 	autoptr(err) e = runtime_plain_error(result);
@@ -279,6 +316,7 @@ static void settle(struct process *p)
 		return;
 	tell_exit(p);
 	leave_running(p);
+	stop_waiting(p);
 }
 
 static void on_process_exit(void *arg, const struct child_exit *exit)

@@ -19,6 +19,7 @@
 #include "shim/stdio.h"
 
 struct container;
+struct op;
 
 struct process {
 	struct container *container;
@@ -38,6 +39,9 @@ struct process {
 	struct list ops;		      /* owned, the first is under way */
 	struct list waiters;		      /* owned */
 	bool op_running, pumping, doomed;
+	struct op *until_exit; /* continues once the exit was told */
+	void (*on_exit)(struct op *op);
+	struct loop_timer *exit_timer;
 };
 
 struct container {
@@ -78,6 +82,9 @@ void process_claim(struct process *p, pid_t pid, uint64_t mark);
 void process_started(struct process *p);
 /* It could not be started: whoever waits for it is answered. */
 void process_failed(struct process *p);
+/* Calls fn when the exit of the operation's process was told, or it is overdue; within this call when
+ * it is not running. */
+void process_until_exit(struct op *op, void (*fn)(struct op *op));
 /* The answer of Wait: within this call, or parked. */
 CHECKED struct err *process_wait(struct process *p, struct rpc_call *call);
 

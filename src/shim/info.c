@@ -43,7 +43,7 @@ static struct err *read_options(struct arena *a, Google__Protobuf__Any **ret, st
 /* Runtimes without the command have no features to tell; the rest of the answer holds. */
 static struct err *ask_features(const char *binary, char **ret, size_t *ret_len)
 {
-	char *const argv[] = {(char *)(uintptr_t)binary, (char *)(uintptr_t) "features", NULL};
+	const char *const argv[] = {binary, "features", NULL};
 	int out[2], status = 0;
 	autofd from = -1;
 	struct err *e;
@@ -52,9 +52,9 @@ static struct err *ask_features(const char *binary, char **ret, size_t *ret_len)
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return err_sys(errno, "create a pipe");
 	from = out[0];
-	e = exec_start(
-		&(struct exec_options){
-			.argv = argv, .fds = (const int[]){-1, out[1], -1}, .n_fds = 3},
+	e = exec_start(&(struct exec_options){.argv = (char *const *)(uintptr_t)argv,
+			       .fds = (const int[]){-1, out[1], -1},
+			       .n_fds = 3},
 		&pid);
 	close(out[1]);
 	if (e)

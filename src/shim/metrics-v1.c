@@ -17,23 +17,21 @@ struct key {
 	size_t offset;
 };
 
-#define MEMORY(line, n)                                                                            \
-	{                                                                                          \
-		line, offsetof(Cg1__MemoryStat, n)                                                 \
-	}
+#define MEMORY(line, n) line, offsetof(Cg1__MemoryStat, n)
 #define SAME(n) MEMORY(#n, n)
-static const struct key memory_keys[] = {SAME(cache), SAME(rss), SAME(rss_huge), SAME(mapped_file),
-	SAME(dirty), SAME(writeback), MEMORY("pgpgin", pg_pg_in), MEMORY("pgpgout", pg_pg_out),
-	MEMORY("pgfault", pg_fault), MEMORY("pgmajfault", pg_maj_fault), SAME(inactive_anon),
-	SAME(active_anon), SAME(inactive_file), SAME(active_file), SAME(unevictable),
-	SAME(hierarchical_memory_limit),
-	MEMORY("hierarchical_memsw_limit", hierarchical_swap_limit), SAME(total_cache),
-	SAME(total_rss), SAME(total_rss_huge), SAME(total_mapped_file), SAME(total_dirty),
-	SAME(total_writeback), MEMORY("total_pgpgin", total_pg_pg_in),
-	MEMORY("total_pgpgout", total_pg_pg_out), MEMORY("total_pgfault", total_pg_fault),
-	MEMORY("total_pgmajfault", total_pg_maj_fault), SAME(total_inactive_anon),
-	SAME(total_active_anon), SAME(total_inactive_file), SAME(total_active_file),
-	SAME(total_unevictable)};
+static const struct key memory_keys[] = {{SAME(cache)}, {SAME(rss)}, {SAME(rss_huge)},
+	{SAME(mapped_file)}, {SAME(dirty)}, {SAME(writeback)}, {MEMORY("pgpgin", pg_pg_in)},
+	{MEMORY("pgpgout", pg_pg_out)}, {MEMORY("pgfault", pg_fault)},
+	{MEMORY("pgmajfault", pg_maj_fault)}, {SAME(inactive_anon)}, {SAME(active_anon)},
+	{SAME(inactive_file)}, {SAME(active_file)}, {SAME(unevictable)},
+	{SAME(hierarchical_memory_limit)},
+	{MEMORY("hierarchical_memsw_limit", hierarchical_swap_limit)}, {SAME(total_cache)},
+	{SAME(total_rss)}, {SAME(total_rss_huge)}, {SAME(total_mapped_file)}, {SAME(total_dirty)},
+	{SAME(total_writeback)}, {MEMORY("total_pgpgin", total_pg_pg_in)},
+	{MEMORY("total_pgpgout", total_pg_pg_out)}, {MEMORY("total_pgfault", total_pg_fault)},
+	{MEMORY("total_pgmajfault", total_pg_maj_fault)}, {SAME(total_inactive_anon)},
+	{SAME(total_active_anon)}, {SAME(total_inactive_file)}, {SAME(total_active_file)},
+	{SAME(total_unevictable)}};
 
 static const char *next_line(const char *line)
 {

@@ -17,33 +17,26 @@ struct key {
 };
 
 /* The fields are named as the kernel names the lines. */
-#define CPU(n)                                                                                     \
-	{                                                                                          \
-#n, offsetof(Cg2__CPUStat, n)                                                      \
-	}
-static const struct key cpu_keys[] = {CPU(usage_usec), CPU(user_usec), CPU(system_usec),
-	CPU(nr_periods), CPU(nr_throttled), CPU(throttled_usec), CPU(nr_bursts), CPU(burst_usec)};
+#define CPU(n) #n, offsetof(Cg2__CPUStat, n)
+static const struct key cpu_keys[] = {{CPU(usage_usec)}, {CPU(user_usec)}, {CPU(system_usec)},
+	{CPU(nr_periods)}, {CPU(nr_throttled)}, {CPU(throttled_usec)}, {CPU(nr_bursts)},
+	{CPU(burst_usec)}};
 
-#define MEMORY(n)                                                                                  \
-	{                                                                                          \
-#n, offsetof(Cg2__MemoryStat, n)                                                   \
-	}
-static const struct key memory_keys[] = {MEMORY(anon), MEMORY(file), MEMORY(kernel_stack),
-	MEMORY(slab), MEMORY(sock), MEMORY(shmem), MEMORY(file_mapped), MEMORY(file_dirty),
-	MEMORY(file_writeback), MEMORY(anon_thp), MEMORY(inactive_anon), MEMORY(active_anon),
-	MEMORY(inactive_file), MEMORY(active_file), MEMORY(unevictable), MEMORY(slab_reclaimable),
-	MEMORY(slab_unreclaimable), MEMORY(pgfault), MEMORY(pgmajfault), MEMORY(workingset_refault),
-	MEMORY(workingset_activate), MEMORY(workingset_nodereclaim), MEMORY(pgrefill),
-	MEMORY(pgscan), MEMORY(pgsteal), MEMORY(pgactivate), MEMORY(pgdeactivate),
-	MEMORY(pglazyfree), MEMORY(pglazyfreed), MEMORY(thp_fault_alloc),
-	MEMORY(thp_collapse_alloc)};
+#define MEMORY(n) #n, offsetof(Cg2__MemoryStat, n)
+static const struct key memory_keys[] = {{MEMORY(anon)}, {MEMORY(file)}, {MEMORY(kernel_stack)},
+	{MEMORY(slab)}, {MEMORY(sock)}, {MEMORY(shmem)}, {MEMORY(file_mapped)},
+	{MEMORY(file_dirty)}, {MEMORY(file_writeback)}, {MEMORY(anon_thp)}, {MEMORY(inactive_anon)},
+	{MEMORY(active_anon)}, {MEMORY(inactive_file)}, {MEMORY(active_file)},
+	{MEMORY(unevictable)}, {MEMORY(slab_reclaimable)}, {MEMORY(slab_unreclaimable)},
+	{MEMORY(pgfault)}, {MEMORY(pgmajfault)}, {MEMORY(workingset_refault)},
+	{MEMORY(workingset_activate)}, {MEMORY(workingset_nodereclaim)}, {MEMORY(pgrefill)},
+	{MEMORY(pgscan)}, {MEMORY(pgsteal)}, {MEMORY(pgactivate)}, {MEMORY(pgdeactivate)},
+	{MEMORY(pglazyfree)}, {MEMORY(pglazyfreed)}, {MEMORY(thp_fault_alloc)},
+	{MEMORY(thp_collapse_alloc)}};
 
-#define EVENT(n)                                                                                   \
-	{                                                                                          \
-#n, offsetof(Cg2__MemoryEvents, n)                                                 \
-	}
-static const struct key event_keys[] = {
-	EVENT(low), EVENT(high), EVENT(max), EVENT(oom), EVENT(oom_kill), EVENT(oom_group_kill)};
+#define EVENT(n) #n, offsetof(Cg2__MemoryEvents, n)
+static const struct key event_keys[] = {{EVENT(low)}, {EVENT(high)}, {EVENT(max)}, {EVENT(oom)},
+	{EVENT(oom_kill)}, {EVENT(oom_group_kill)}};
 
 static void fill(void *message, const char *text, const struct key *keys, size_t n)
 {

@@ -21,22 +21,19 @@ static const struct field {
 	enum kind kind;
 	size_t here, there;
 } fields[] = {
-#define FIELD(n, kind)                                                                             \
-	{                                                                                          \
-#n, kind, offsetof(struct options, n), offsetof(Runc__Options, n)                  \
-	}
-	FIELD(no_pivot_root, KIND_BOOL),
-	FIELD(no_new_keyring, KIND_BOOL),
-	FIELD(shim_cgroup, KIND_TEXT),
-	FIELD(io_uid, KIND_NUMBER),
-	FIELD(io_gid, KIND_NUMBER),
-	FIELD(binary_name, KIND_TEXT),
-	FIELD(root, KIND_TEXT),
-	FIELD(systemd_cgroup, KIND_BOOL),
-	FIELD(criu_image_path, KIND_TEXT),
-	FIELD(criu_work_path, KIND_TEXT),
-	FIELD(task_api_address, KIND_TEXT),
-	FIELD(task_api_version, KIND_NUMBER),
+#define FIELD(n, kind) #n, kind, offsetof(struct options, n), offsetof(Runc__Options, n)
+	{FIELD(no_pivot_root, KIND_BOOL)},
+	{FIELD(no_new_keyring, KIND_BOOL)},
+	{FIELD(shim_cgroup, KIND_TEXT)},
+	{FIELD(io_uid, KIND_NUMBER)},
+	{FIELD(io_gid, KIND_NUMBER)},
+	{FIELD(binary_name, KIND_TEXT)},
+	{FIELD(root, KIND_TEXT)},
+	{FIELD(systemd_cgroup, KIND_BOOL)},
+	{FIELD(criu_image_path, KIND_TEXT)},
+	{FIELD(criu_work_path, KIND_TEXT)},
+	{FIELD(task_api_address, KIND_TEXT)},
+	{FIELD(task_api_version, KIND_NUMBER)},
 #undef FIELD
 };
 

@@ -283,30 +283,28 @@ static struct err *handle_shutdown(struct rpc_call *call, void *impl)
 /* --- the table --- */
 
 #define METHOD(name, handler, request, reply)                                                      \
-	{                                                                                          \
-		name, RPC_UNARY, LANE_NORMAL, &shim3__##request##__descriptor, reply, handler      \
-	}
+	name, RPC_UNARY, LANE_NORMAL, &shim3__##request##__descriptor, reply, handler
 #define EMPTY &google__protobuf__empty__descriptor
 
 static const struct rpc_method methods[] = {
-	METHOD("State", handle_state, state_request, &shim3__state_response__descriptor),
-	METHOD("Create", handle_create, create_task_request,
-		&shim3__create_task_response__descriptor),
-	METHOD("Start", handle_start, start_request, &shim3__start_response__descriptor),
-	METHOD("Delete", handle_delete, delete_request, &shim3__delete_response__descriptor),
-	METHOD("Pids", handle_pids, pids_request, &shim3__pids_response__descriptor),
-	METHOD("Pause", handle_pause, pause_request, EMPTY),
-	METHOD("Resume", handle_resume, resume_request, EMPTY),
-	METHOD("Checkpoint", handle_checkpoint, checkpoint_task_request, EMPTY),
-	METHOD("Kill", handle_kill, kill_request, EMPTY),
-	METHOD("Exec", handle_exec, exec_process_request, EMPTY),
-	METHOD("ResizePty", handle_resize, resize_pty_request, EMPTY),
-	METHOD("CloseIO", handle_close_io, close_iorequest, EMPTY),
-	METHOD("Update", handle_update, update_task_request, EMPTY),
-	METHOD("Wait", handle_wait, wait_request, &shim3__wait_response__descriptor),
-	METHOD("Stats", handle_stats, stats_request, &shim3__stats_response__descriptor),
-	METHOD("Connect", handle_connect, connect_request, &shim3__connect_response__descriptor),
-	METHOD("Shutdown", handle_shutdown, shutdown_request, EMPTY),
+	{METHOD("State", handle_state, state_request, &shim3__state_response__descriptor)},
+	{METHOD("Create", handle_create, create_task_request,
+		&shim3__create_task_response__descriptor)},
+	{METHOD("Start", handle_start, start_request, &shim3__start_response__descriptor)},
+	{METHOD("Delete", handle_delete, delete_request, &shim3__delete_response__descriptor)},
+	{METHOD("Pids", handle_pids, pids_request, &shim3__pids_response__descriptor)},
+	{METHOD("Pause", handle_pause, pause_request, EMPTY)},
+	{METHOD("Resume", handle_resume, resume_request, EMPTY)},
+	{METHOD("Checkpoint", handle_checkpoint, checkpoint_task_request, EMPTY)},
+	{METHOD("Kill", handle_kill, kill_request, EMPTY)},
+	{METHOD("Exec", handle_exec, exec_process_request, EMPTY)},
+	{METHOD("ResizePty", handle_resize, resize_pty_request, EMPTY)},
+	{METHOD("CloseIO", handle_close_io, close_iorequest, EMPTY)},
+	{METHOD("Update", handle_update, update_task_request, EMPTY)},
+	{METHOD("Wait", handle_wait, wait_request, &shim3__wait_response__descriptor)},
+	{METHOD("Stats", handle_stats, stats_request, &shim3__stats_response__descriptor)},
+	{METHOD("Connect", handle_connect, connect_request, &shim3__connect_response__descriptor)},
+	{METHOD("Shutdown", handle_shutdown, shutdown_request, EMPTY)},
 };
 
 const struct rpc_service task_service_v2 = {"containerd.task.v2.Task", methods, ARRAY_LEN(methods)};

@@ -136,10 +136,21 @@ static int setup(void **state)
 	return 0;
 }
 
+/* A killed shim leaves its container running. */
+static void kill_container(struct fixture *f)
+{
+	autofree char *path = xasprintf("%s/b/init", f->dir), *text = NULL;
+	autoptr(err) e = file_read(path, 64, &text, &(size_t){0});
+
+	if (!e)
+		kill((pid_t)strtol(text, NULL, 10), SIGKILL);
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	kill_container(f);
 	if (f->shim > 0) {
 		kill(f->shim, SIGKILL);
 		waitpid(f->shim, NULL, 0);
