@@ -19,6 +19,8 @@
 #define PROBE_TIMEOUT_MS 5000
 /* Shims that boot a virtual machine take their time. */
 #define START_TIMEOUT_MS 120000
+/* Begins the build of our own versions. */
+#define OWN_BUILD "+c"
 #define RUNTIME_NAME_HINT                                                                          \
 	"invalid runtime name %s, correct runtime name should be either format like "              \
 	"`io.containerd.runc.v2` or a full path to the binary"
@@ -230,6 +232,9 @@ enum shim_input shim_input_of_version(const char *text)
 	minor = strtol(p, &end, 10);
 	if (end == p)
 		return SHIM_INPUT_UNKNOWN;
+	/* Ours has read parameters from the start, whatever level of the API it names. */
+	if (strncmp(end + strspn(end, ".0123456789"), OWN_BUILD, strlen(OWN_BUILD)) == 0)
+		return SHIM_INPUT_PARAMS;
 	return major > 2 || (major == 2 && minor >= 3) ? SHIM_INPUT_PARAMS : SHIM_INPUT_OPTIONS;
 }
 

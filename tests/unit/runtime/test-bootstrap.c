@@ -84,6 +84,8 @@ static void generations(void **state)
 		{"x:\n  Version:  2.3.0-beta.1\n", SHIM_INPUT_PARAMS},
 		{"x:\n  Version:  v2.10.1\n", SHIM_INPUT_PARAMS},
 		{"x:\n  Version:  2.4.0+c0.1.0\n", SHIM_INPUT_PARAMS},
+		{"x:\n  Version:  2.2.0+c0.1.0\n", SHIM_INPUT_PARAMS},
+		{"x:\n  Version:  2.2.0+unknown\n", SHIM_INPUT_OPTIONS},
 		{"x:\n  Version:  3.0\n", SHIM_INPUT_PARAMS},
 		{"x:\n  Version:  \n  Revision: 2.3\n", SHIM_INPUT_UNKNOWN},
 		{"Kata Containers containerd shim, version: 3.2\n", SHIM_INPUT_UNKNOWN},

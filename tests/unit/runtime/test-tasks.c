@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The task manager over the shim and the runtime of the distribution, and over fake shims that
- * misbehave. Runs as root in tools/sandbox, which removes what a failure leaves behind.
+ * The task manager over the shim of the distribution, or the one named on the command line, and over
+ * fake shims that misbehave. Runs as root in tools/sandbox, which removes what a failure leaves
+ * behind.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +40,8 @@
 #define BUSYBOX "/bin/busybox"
 #define SPEC_TYPE "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 #define PATIENCE_MS 30000
+
+static const char *runtime_name = "io.containerd.runc.v2";
 
 struct seen {
 	char *topic, *id;
@@ -327,7 +332,7 @@ static struct err *create_with(struct fixture *f, const char *runtime, const cha
 
 static struct err *create(struct fixture *f, const char *id, const char *script)
 {
-	return create_with(f, "io.containerd.runc.v2", id, script, NULL);
+	return create_with(f, runtime_name, id, script, NULL);
 }
 
 static void start(struct fixture *f, const char *id)
@@ -456,7 +461,7 @@ static void shims_are_found_again(void **state)
 	assert_ok(mkdir_p(half_rootfs, 0700));
 	/* As if we had died before we could write down where the shim is. */
 	assert_int_equal(0, unlink(boot));
-	assert_int_equal(0, unlink(address));
+	assert_true(unlink(address) == 0 || errno == ENOENT);
 	assert_int_equal(0, mount(f->rootfs, half_rootfs, NULL, MS_BIND, NULL));
 	assert_ok(mkdir_p(hidden, 0700));
 	assert_ok(mkdir_p(stray, 0700));
@@ -639,6 +644,21 @@ static void a_shim_that_hangs_at_start(void **state)
 	assert_true(nothing_left(f, "web"));
 }
 
+static void await_removal(const char *dir, const char *path)
+{
+	int64_t deadline = monotonic_ms() + PATIENCE_MS;
+	autofd fd = inotify_init1(IN_CLOEXEC);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	assert_true(inotify_add_watch(fd, dir, IN_DELETE) >= 0);
+	while (access(path, F_OK) == 0) {
+		char events[4096];
+
+		assert_int_equal(1, poll(&p, 1, (int)MAX(deadline - monotonic_ms(), (int64_t)0)));
+		assert_true(read(fd, events, sizeof(events)) > 0);
+	}
+}
+
 /* The program started a shim, and then we gave up on the program. */
 static void a_start_that_ends_badly_leaves_no_shim(void **state)
 {
@@ -656,7 +676,7 @@ static void a_start_that_ends_badly_leaves_no_shim(void **state)
 	sha256_hex(text, strlen(text), hex);
 	socket_path = xasprintf("/run/containerd/s/%s", hex);
 	/* A stock shim removes its socket as it leaves. */
-	assert_true(access("/run/containerd/s", F_OK) == 0 && access(socket_path, F_OK) < 0);
+	await_removal("/run/containerd/s", socket_path);
 }
 
 /* Accepts and never answers; as a listener without anybody who accepts does. */
@@ -810,7 +830,7 @@ static void many_at_once(void **state)
 
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_whole_life_of_a_container),
@@ -827,6 +847,8 @@ int main(void)
 		T(many_at_once),
 	};
 
+	if (argc > 1)
+		runtime_name = realpath(argv[1], NULL);
 	if (!getenv("CTD_NS") || geteuid() != 0 || access(SHIM, X_OK) < 0 ||
 		access(BUSYBOX, X_OK) < 0)
 		return 77;
