@@ -91,7 +91,7 @@ static bool check_field(struct walk *w, unsigned depth, struct budget *b)
 	const ProtobufCFieldDescriptor *f;
 	const uint8_t *data;
 
-	if (!get_varint(w, &tag))
+	if (!get_varint(w, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
 		return refuse(b, "malformed tag");
 	b->used += FIELD_COST;
 	if (b->used > EXPANSION_MAX)
@@ -113,8 +113,6 @@ static bool check_field(struct walk *w, unsigned depth, struct budget *b)
 	data = w->at;
 	w->at += len;
 	b->used += len;
-	if (tag >> 3 > UINT32_MAX >> 3)
-		return refuse(b, "malformed tag");
 	f = protobuf_c_message_descriptor_get_field(w->type, (unsigned)(tag >> 3));
 	return !f || check_bytes(f, data, (size_t)len, depth, b);
 }

@@ -36,19 +36,24 @@ static void test_refusals(void **state)
 		size_t len;
 		const char *words; /* NULL: taken */
 	} rows[] = {
-		{"", 0, NULL}, {"\x0a\x01x\x12\x01y", 6, NULL}, {"\x0a\x02\xc3\xa9", 4, NULL},
+		{"", 0, NULL},
+		{"\x0a\x01x\x12\x01y", 6, NULL},
+		{"\x0a\x02\xc3\xa9", 4, NULL},
 		{"\x12\x02\xff\x00", 4, NULL}, /* bytes may be anything */
 		{"\x0a\x01\xff", 3, ": string field contains invalid UTF-8"},
 		{"\x0a\x03\xed\xa0\x80", 5, ": string field contains invalid UTF-8"},
 		{"\x0a\x03x\0y", 5, ": string field contains a NUL byte"},
 		{"\x0a\x05x", 3, ": truncated field"},
 		{"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, ": truncated field"},
-		{"\x0a", 1, ": truncated field"}, {"\x80", 1, ": malformed tag"},
+		{"\x0a", 1, ": truncated field"},
+		{"\x80", 1, ": malformed tag"},
 		{"\x0b\x0c", 2, ": unknown wire type"}, /* groups */
-		{"\x1d\x01\x02", 3, ": truncated number"}, {"\x18\xff", 2, ": malformed number"},
-		{"\x1a\x01\xff", 3, NULL},		 /* a field nobody knows */
-		{"\x08\x05", 2, ": malformed message"},	 /* a number where text belongs */
-		{"\x02\x01x", 3, ": malformed message"}, /* field 0 */
+		{"\x1d\x01\x02", 3, ": truncated number"},
+		{"\x18\xff", 2, ": malformed number"},
+		{"\x1a\x01\xff", 3, NULL},		/* a field nobody knows */
+		{"\x08\x05", 2, ": malformed message"}, /* a number where text belongs */
+		{"\x02\x01x", 3, ": malformed tag"},	/* field 0 */
+		{"\x80\x00x", 3, ": malformed tag"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
