@@ -187,8 +187,8 @@ def device_bomb(_):
 
 
 def gzip_bomb(_):
-    """Three gigabytes that compress to three megabytes, claimed by one honest entry."""
-    size = 3_000_000_000
+    """Half a gigabyte that compresses to two megabytes, claimed by one honest entry."""
+    size = 500_000_000
     head = entry("zeros", mode=0o644, size=size).tobuf(tarfile.PAX_FORMAT)
     whole, blob = hashlib.sha256(), io.BytesIO()
     with gzip.GzipFile(fileobj=blob, mode="wb", compresslevel=1, mtime=0) as stream:

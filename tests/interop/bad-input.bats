@@ -13,13 +13,15 @@ setup_file()
     if [ $DAEMON = ours ]; then
         cat >>"$T/config.toml" <<EOF
 [plugins."io.containerd.service.v1.diff-service"]
-  max_layer_bytes = 1000000000
+  max_layer_bytes = 100000000
   max_layer_entries = 10000
 EOF
     fi
     start_daemon
     import_image
-    # What every test compares with at its end.
+    # What every test compares with at its end, once nothing waits to be collected.
+    ctr leases create --id settle
+    ctr leases rm --sync settle
     inventory >"$T/inventory"
 }
 
@@ -160,12 +162,12 @@ confined()
 
 @test "image: fifty thousand device nodes" {
     [ $DAEMON = ours ] || skip "the stock daemon has no bound"
-    refused device-bomb '(entries|too many|limit|bound)'
+    refused device-bomb '(entries|more than|too many|limit|bound)'
 }
 
 @test "image: more entries than the bound" {
     [ $DAEMON = ours ] || skip "the stock daemon has no bound"
-    refused entry-bomb '(entries|too many|limit|bound)'
+    refused entry-bomb '(entries|more than|too many|limit|bound)'
 }
 
 @test "image: a gzip bomb beyond the bound" {
@@ -192,7 +194,7 @@ confined()
 }
 
 @test "image: a config of a hundred megabytes" {
-    [ $DAEMON = ours ] || skip "the stock client reads any size"
+    [ $CTR = ours ] || skip "the stock client reads any size"
     refused config-huge '(large|size|limit|bytes)'
 }
 

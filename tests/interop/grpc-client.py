@@ -145,7 +145,7 @@ def delete_content(api, digest):
 @case
 def version(api):
     reply = api.call(SERVICES + "version.v1.Version/Version", namespace=None)
-    major, minor = reply.version.split(".")[:2]
+    major, minor = reply.version.removeprefix("v").split(".")[:2]
     true(int(major) >= 1 and int(minor) >= 0, f"{reply.version} is a semantic version")
 
 
