@@ -20,7 +20,7 @@
 #include "rpc/message.h"
 #include "rpc/ttrpc-wire.h"
 
-#define MAX_CONNECTIONS 256
+#define MAX_CONNECTIONS 4096
 #define MAX_CALLS 1000
 #define METADATA_MAX 256
 /* Bytes of requests under way on one connection. */

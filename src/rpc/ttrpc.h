@@ -14,7 +14,7 @@
 /* --- server --- */
 
 struct ttrpc_server_options {
-	unsigned max_connections; /* 0: 256 */
+	unsigned max_connections; /* 0: 4096, every shim has one to the daemon */
 	unsigned max_calls;	  /* under way, a connection; 0: 1000 */
 	bool same_user;		  /* refuse peers of another uid or gid (SO_PEERCRED) */
 };
