@@ -47,7 +47,7 @@ struct err *label_check(const char *key, const char *value)
 		return NULL;
 	return err_new(ERR_INVALID,
 		"label key and value length (%zu bytes) greater than maximum size (%d bytes), key: "
-		"%.10s: invalid argument",
+		"%.64s: invalid argument",
 		total, LABEL_MAX, key);
 }
 

@@ -18,7 +18,9 @@ struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 		json_tokener_free(tok);
 		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
 	}
-	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
+	/* Strict, as other readers of the same documents are; what may trail is checked below. */
+	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_STRICT |
+					    JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	status = json_tokener_get_error(tok);
 	end = json_tokener_get_parse_end(tok);
@@ -36,7 +38,8 @@ struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 			end);
 	for (; end < len; end++) {
 		if (!isspace((unsigned char)text[end]))
-			return err_new(ERR_INVALID, "JSON: text behind the document at byte %zu", end);
+			return err_new(
+				ERR_INVALID, "JSON: text behind the document at byte %zu", end);
 	}
 	*ret = TAKE(o);
 	return NULL;

@@ -59,7 +59,9 @@ void timestamp_format(struct timestamp t, char ret[static TIMESTAMP_TEXT])
 
 	if (!gmtime_r(&sec, &tm))
 		memset(&tm, 0, sizeof(tm));
-	n = strftime(ret, TIMESTAMP_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+	/* strftime() does not fill up the year with zeros; Go's zero time is in the year 1. */
+	n = (size_t)snprintf(ret, TIMESTAMP_TEXT, "%04d", tm.tm_year + 1900);
+	n += strftime(ret + n, TIMESTAMP_TEXT - n, "-%m-%dT%H:%M:%S", &tm);
 	if (t.nsec) {
 		n += (size_t)snprintf(ret + n, TIMESTAMP_TEXT - n, ".%09d", t.nsec);
 		while (ret[n - 1] == '0')
@@ -128,10 +130,10 @@ struct err *timestamp_parse(const char *text, struct timestamp *ret)
 		!literal(&at, '-') || !digits(&at, 2, &tm.tm_mday) ||
 		!(literal(&at, 'T') || literal(&at, 't') || literal(&at, ' ')) ||
 		!digits(&at, 2, &tm.tm_hour) || !literal(&at, ':') || !digits(&at, 2, &tm.tm_min) ||
-		!literal(&at, ':') || !digits(&at, 2, &tm.tm_sec) || !parse_fraction(&at, &t.nsec) ||
-		!parse_zone(&at, &offset) || *at || tm.tm_mon < 1 || tm.tm_mon > 12 ||
-		tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
-		tm.tm_sec > 60)
+		!literal(&at, ':') || !digits(&at, 2, &tm.tm_sec) ||
+		!parse_fraction(&at, &t.nsec) || !parse_zone(&at, &offset) || *at ||
+		tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+		tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return err_new(ERR_INVALID, "\"%.100s\" is not an RFC 3339 time", text);
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
