@@ -46,6 +46,7 @@ struct target {
 	const char *base;
 	int fd;	   /* of the file itself, or -1 */
 	bool made; /* it is new, with the mode asked for unless the directory hands down its own */
+	struct tree_dir linked; /* where a hard link is made, while another parent is looked up */
 };
 
 static uint64_t seen_key(dev_t dev, ino_t ino, const char *name)
@@ -328,8 +329,9 @@ static struct err *remove_existing(struct applier *a, struct target *t)
 	TRY(remove_tree_at(dir_fd, t->base));
 	if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
 		return NULL;
-	tree_forget(a->tree);
-	return tree_parent(a->tree, a->path, true, &t->dir, &t->base);
+	/* The path may lead elsewhere without it; the directory is still the same. */
+	t->dir = tree_forget(a->tree);
+	return NULL;
 }
 
 static struct err *write_data(struct applier *a, int fd, const struct tar_entry *e)
@@ -483,23 +485,32 @@ static struct err *link_attributes(struct applier *a, struct target *t)
 	return set_times(a, t);
 }
 
+static struct err *link_to(struct applier *a, struct target *t)
+{
+	struct tree_dir *from;
+	const char *base;
+
+	TRY(tree_clean(t->entry->link, a->link));
+	TRY(tree_parent(a->tree, a->link, false, &from, &base));
+	if (linkat(from->fd, *base ? base : ".", t->dir->fd, t->base, 0) < 0)
+		return err_sys(errno, "link");
+	return NULL;
+}
+
 static struct err *make_hardlink(struct applier *a, struct target *t)
 {
 	autofree char *shown = tar_printable(t->entry->link);
-	struct tree_dir *dir;
-	const char *base;
-	autofd from = -1;
+	autofd fd = -1;
 
-	TRY(err_wrap(tree_clean(t->entry->link, a->link), "link to \"%s\"", shown));
 	TRY(remove_existing(a, t));
-	TRY(err_wrap(tree_parent(a->tree, a->link, false, &dir, &base), "link to \"%s\"", shown));
-	/* Looking up the second parent may push the first out of the cache. */
-	from = fcntl(dir->fd, F_DUPFD_CLOEXEC, 0);
-	if (from < 0)
-		return err_sys(errno, "link to \"%s\"", shown);
-	TRY(tree_parent(a->tree, a->path, true, &t->dir, &t->base));
-	if (linkat(from, *base ? base : ".", t->dir->fd, t->base, 0) < 0)
-		return err_sys(errno, "link to \"%s\"", shown);
+	/* Looking up the other parent may close this one. */
+	fd = fcntl(t->dir->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(errno, "keep the directory open");
+	t->linked = *t->dir;
+	t->linked.fd = fd;
+	t->dir = &t->linked;
+	TRY(err_wrap(link_to(a, t), "link to \"%s\"", shown));
 	return link_attributes(a, t);
 }
 

@@ -39,6 +39,7 @@ struct tree {
 	size_t n_lowers;
 	struct cached_dir cache[CACHED_DIRS];
 	struct cached_dir *latest;
+	struct tree_dir held; /* open without a path; fd -1: none */
 	uint64_t uses;
 	struct noted_times *noted;
 	size_t n_noted, cap_noted, noted_bytes;
@@ -51,19 +52,35 @@ struct tree *tree_new(int root_fd, const int *lowers, size_t n_lowers)
 	t->root_fd = root_fd;
 	t->lowers = lowers;
 	t->n_lowers = n_lowers;
+	t->held.fd = -1;
 	return t;
 }
 
-void tree_forget(struct tree *t)
+static void close_held(struct tree *t)
 {
+	if (t->held.fd >= 0)
+		close(t->held.fd);
+	t->held.fd = -1;
+}
+
+struct tree_dir *tree_forget(struct tree *t)
+{
+	if (t->latest)
+		close_held(t);
 	for (size_t i = 0; i < CACHED_DIRS; i++) {
-		if (!t->cache[i].path)
+		struct cached_dir *c = &t->cache[i];
+
+		if (!c->path)
 			continue;
-		close(t->cache[i].dir.fd);
-		free(t->cache[i].path);
-		t->cache[i].path = NULL;
+		if (c == t->latest)
+			t->held = c->dir;
+		else
+			close(c->dir.fd);
+		free(c->path);
+		c->path = NULL;
 	}
 	t->latest = NULL;
+	return &t->held;
 }
 
 void tree_free(struct tree *t)
@@ -71,6 +88,7 @@ void tree_free(struct tree *t)
 	if (!t)
 		return;
 	tree_forget(t);
+	close_held(t);
 	for (size_t i = 0; i < t->n_noted; i++)
 		free(t->noted[i].path);
 	free(t->noted);

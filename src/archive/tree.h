@@ -35,11 +35,12 @@ DEFINE_AUTOPTR(tree, tree_free);
  * long. */
 CHECKED struct err *tree_clean(const char *name, char *ret);
 /* The directory a clean path is in; with `make` it is made, and its parents too. Valid until the
- * next call. `ret_base` points into the path. */
+ * next call of this or of tree_forget. `ret_base` points into the path. */
 CHECKED struct err *tree_parent(
 	struct tree *t, const char *path, bool make, struct tree_dir **ret, const char **ret_base);
-/* A directory or a symlink was removed: forget what is open. */
-void tree_forget(struct tree *t);
+/* A directory or a symlink was removed: forget where paths lead. Returns the directory that
+ * tree_parent gave last, which stays open until the next call of either. */
+struct tree_dir *tree_forget(struct tree *t);
 /* Set the times of a directory at the end, when nothing is made in it any more. */
 CHECKED struct err *tree_note_times(
 	struct tree *t, const char *path, const struct timespec times[2]);

@@ -178,6 +178,11 @@ static const struct apply_case cases[] = {
 			       "789"}},
 		"! name longer than 255 bytes"},
 
+	{"what is replaced has the way to itself", "", {L("b/b", "/"), F("b/b/b", "x")},
+		"f b 644 x\n"},
+	{"what is linked has the way to itself", "f a 644 x", {L("b/b", "/"), H("b/b/b", "a")},
+		"f a 644 x\nh b a\n"},
+
 	/* Hard links. */
 	{"hard link", "", {F("a", "x"), H("b", "a"), H("c/d", "/a")},
 		"f a 644 x\nh b a\nd c 755\nh c/d a\n"},
@@ -192,7 +197,8 @@ static const struct apply_case cases[] = {
 		"root"},
 	{"hard link to what is only outside", "", {H("a", "/etc/hostname-of-the-host")},
 		"! entry \"a\": link to \"/etc/hostname-of-the-host\""},
-	{"hard link to nothing", "", {H("a", "b")}, "! entry \"a\": link to \"b\": No such file"},
+	{"hard link to nothing", "", {H("a", "b")},
+		"! entry \"a\": link to \"b\": link: No such file"},
 	{"hard link to itself", "f a 644 x", {H("a", "a")}, "! entry \"a\": link to \"a\""},
 	{"hard link to a directory", "d d 755", {H("a", "d/")}, "! entry \"a\": link to \"d/\""},
 
