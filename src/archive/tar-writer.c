@@ -183,8 +183,6 @@ static char type_char(enum tar_type type)
 static struct err *fill_header(
 	struct tar_writer *w, const struct tar_entry *e, struct tar_header *h, int64_t size)
 {
-	bool is_device = e->type == TAR_CHAR_DEVICE || e->type == TAR_BLOCK_DEVICE;
-
 	TRY(put_text(w, h->name, sizeof(h->name), "path", e->name));
 	TRY(put_text(w, h->link, sizeof(h->link), "linkpath", e->link));
 	put_octal(h->mode, sizeof(h->mode), e->mode & 07777);
@@ -192,8 +190,8 @@ static struct err *fill_header(
 	TRY(put_number(w, h->gid, sizeof(h->gid), "gid", e->gid));
 	TRY(put_number(w, h->size, sizeof(h->size), "size", size));
 	TRY(put_number(w, h->mtime, sizeof(h->mtime), "mtime", e->mtime.sec));
-	put_octal(h->dev_major, sizeof(h->dev_major), is_device ? e->dev_major : 0);
-	put_octal(h->dev_minor, sizeof(h->dev_minor), is_device ? e->dev_minor : 0);
+	put_octal(h->dev_major, sizeof(h->dev_major), e->dev_major);
+	put_octal(h->dev_minor, sizeof(h->dev_minor), e->dev_minor);
 	for (size_t i = 0; i < e->n_xattrs; i++)
 		TRY(add_record(w, "SCHILY.xattr.", e->xattrs[i].name, e->xattrs[i].value,
 			e->xattrs[i].len));
