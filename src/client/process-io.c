@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -83,6 +84,7 @@ static struct process_io *io_new(const struct ctd_io_options *options)
 	io->to[OUT] = options->stdout_fd;
 	io->to[ERR] = options->terminal ? -1 : options->stderr_fd;
 	io->stop = -1;
+	io->in_path = -1;
 	atomic_init(&io->idle_ms, -1);
 	return io;
 }
@@ -268,10 +270,18 @@ static bool carry_input(struct process_io *io, int fifo)
 	}
 }
 
+static int open_in(const struct process_io *io, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", io->in_path);
+	return open(path, flags | O_CLOEXEC);
+}
+
 static void *input_thread(void *arg)
 {
 	struct process_io *io = arg;
-	int fifo = open(io->paths[IN], O_WRONLY | O_CLOEXEC);
+	int fifo = open_in(io, O_WRONLY);
 	bool ended;
 
 	if (fifo < 0)
@@ -296,6 +306,9 @@ struct err *process_io_start(struct process_io *io, void (*stdin_ended)(void *ar
 		io->has_output = true;
 	}
 	if (io->to[IN] >= 0) {
+		io->in_path = open(io->paths[IN], O_PATH | O_CLOEXEC);
+		if (io->in_path < 0)
+			return err_sys(errno, "open fifo %s", io->paths[IN]);
 		TRY(thread_start("input", input_thread, io, &io->input));
 		io->has_input = true;
 	}
@@ -314,7 +327,7 @@ static void stop(struct process_io *io, int idle_ms)
 	io->has_output = false;
 	if (io->has_input) {
 		/* Somebody who reads lets a thread out of open(2). */
-		autofd reader = open(io->paths[IN], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		autofd reader = open_in(io, O_RDONLY | O_NONBLOCK);
 
 		pthread_join(io->input, NULL);
 	}
@@ -338,6 +351,8 @@ void process_io_free(struct process_io *io)
 	}
 	if (io->stop >= 0)
 		close(io->stop);
+	if (io->in_path >= 0)
+		close(io->in_path);
 	free(io->dir);
 	free(io);
 }

@@ -64,6 +64,8 @@ static const struct key keys[] = {
 	{KEY_STRING, AT(ttrpc_address), {PLUGIN "server.v1.ttrpc/address", "ttrpc/address"}},
 	{KEY_INT, AT(ttrpc_gid), {PLUGIN "server.v1.ttrpc/gid", "ttrpc/gid"}},
 	{KEY_INT, AT(ttrpc_uid), {PLUGIN "server.v1.ttrpc/uid", "ttrpc/uid"}},
+	{KEY_INT, AT(max_layer_bytes), {PLUGIN "service.v1.diff-service/max_layer_bytes"}},
+	{KEY_INT, AT(max_layer_entries), {PLUGIN "service.v1.diff-service/max_layer_entries"}},
 	{KEY_BOOL, AT(sync_fs), {PLUGIN "service.v1.diff-service/sync_fs"}},
 	{KEY_STRINGS, AT(shim_env), {PLUGIN "shim.v1.manager/env"}},
 	{KEY_STRING, AT(socket_dir), {PLUGIN "shim.v1.manager/socket_dir"}},
@@ -95,6 +97,8 @@ void config_init(struct config *c)
 		.shim_cleanup_ns = 5000000000,
 		.shim_shutdown_ns = 3000000000,
 		.task_state_ns = 2000000000,
+		.max_layer_bytes = (int64_t)1 << 40,
+		.max_layer_entries = 16000000,
 		.gc_pause_threshold = 0.02,
 		.gc_mutation_threshold = 100,
 		.gc_startup_delay_ns = 100000000,
@@ -284,6 +288,8 @@ struct err *config_check(const struct config *c)
 	if (c->max_recv <= 0 || c->max_send <= 0 || c->max_recv > INT32_MAX ||
 		c->max_send > INT32_MAX)
 		return err_new(ERR_INVALID, "grpc message sizes must be positive and below 2 GiB");
+	if (c->max_layer_bytes <= 0 || c->max_layer_entries <= 0)
+		return err_new(ERR_INVALID, "the bounds of a layer must be positive");
 	if (c->gc_pause_threshold < 0 || c->gc_pause_threshold > 0.5)
 		return err_new(ERR_INVALID, "gc pause_threshold must be between 0 and 0.5");
 	return NULL;

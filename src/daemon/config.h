@@ -31,7 +31,8 @@ struct config {
 		gc_startup_delay_ns;
 	char *overlay_root, *native_root;
 	struct strv overlay_mount_options;
-	bool sync_fs; /* diff service */
+	bool sync_fs;				    /* diff service */
+	int64_t max_layer_bytes, max_layer_entries; /* of one layer, unpacked; ours */
 	struct strv shim_env;
 	char *socket_dir;
 };

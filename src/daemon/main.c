@@ -104,10 +104,13 @@ static struct err *parse_options(int argc, char **argv, struct options *o, int *
 	return NULL;
 }
 
+/* The text may be a part of what it replaces. */
 static void replace(char **to, const char *text)
 {
+	char *fresh = xstrdup(text);
+
 	free(*to);
-	*to = xstrdup(text);
+	*to = fresh;
 }
 
 /* Made absolute, as the daemon changes no directory but its shims do. */

@@ -143,7 +143,11 @@ static char *find_worker(const struct daemon *d)
 static struct err *init_differ(struct daemon *d, struct plugin_info *p)
 {
 	autofree char *worker = find_worker(d);
-	struct differ_options options = {.worker = worker};
+	struct differ_options options = {
+		.worker = worker,
+		.max_layer_bytes = d->config->max_layer_bytes,
+		.max_layer_entries = d->config->max_layer_entries,
+	};
 
 	if (access(worker, X_OK) < 0)
 		return err_new(ERR_NOT_FOUND,
@@ -295,7 +299,8 @@ SERVICE(version)
 
 struct plugin {
 	const char *type, *id;
-	const char *const *requires;
+	const char *const *
+		requires;
 	struct err *(*init)(struct daemon *d, struct plugin_info *p);
 	bool vital; /* without it there is no daemon */
 	bool has_platform;
@@ -344,6 +349,7 @@ static void fill_services(struct daemon *d)
 		.uuid = d->uuid,
 		.version = daemon_version,
 		.revision = daemon_revision,
+		.sync_fs = d->config->sync_fs,
 	};
 }
 

@@ -26,8 +26,8 @@ void exchange_free(struct exchange *x);
 DEFINE_AUTOPTR(exchange, exchange_free);
 
 /* Fields of a payload for filters ("event.container_id"): NULL when absent. Set once, before use. */
-typedef const char *(*event_field_fn)(
-	const struct any *payload, char *const *path, size_t n_path, char *scratch, size_t scratch_len);
+typedef const char *(*event_field_fn)(const struct any *payload, char *const *path, size_t n_path,
+	char *scratch, size_t scratch_len);
 void exchange_set_fields(struct exchange *x, event_field_fn field);
 
 /* Now, from inside. The topic is "/a/b" with identifiers as parts, else ERR_INVALID. */

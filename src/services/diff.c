@@ -19,7 +19,8 @@ static struct err *diff_handle_apply(struct rpc_call *call, void *impl)
 	descriptor_from_wire(&layer, req->diff);
 	TRY(digest_check(layer.digest));
 	mounts_from_wire(&m, req->mounts, req->n_mounts);
-	TRY(differ_apply(svc->differ, &s, &layer, &m, req->sync_fs, rpc_cancel(call), &applied));
+	TRY(differ_apply(svc->differ, &s, &layer, &m, req->sync_fs || svc->sync_fs,
+		rpc_cancel(call), &applied));
 	reply.applied = descriptor_to_wire(&applied, rpc_arena(call));
 	return rpc_reply(call, &reply);
 }

@@ -45,7 +45,9 @@ static Introspection__Plugin *plugin_to_wire(const struct plugin_info *p, struct
 	introspection__plugin__init(w);
 	w->type = (char *)p->type;
 	w->id = (char *)p->id;
-	w->requires = list_to_wire(p->requires, arena, &w->n_requires);
+	w->
+		requires
+	= list_to_wire(p->requires, arena, &w->n_requires);
 	w->capabilities = list_to_wire(p->capabilities, arena, &w->n_capabilities);
 	w->exports = STRMAP_TO_WIRE(&p->exports, Introspection__Plugin__ExportsEntry,
 		introspection__plugin__exports_entry__init, arena, &w->n_exports);

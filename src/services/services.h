@@ -18,7 +18,8 @@
 /* A row of the daemon's plugin table as introspection shows it. */
 struct plugin_info {
 	const char *type, *id;
-	const char *const *requires;	 /* types, NULL-terminated, may be NULL */
+	const char *const *
+		requires;		 /* types, NULL-terminated, may be NULL */
 	const char *const *capabilities; /* likewise */
 	struct strmap exports;
 	bool has_platform;	/* the host's */
@@ -39,7 +40,7 @@ struct services {
 	size_t n_plugins;
 	const char *uuid; /* of this installation */
 	const char *version, *revision;
-	const char *default_snapshotter;
+	bool sync_fs; /* every applied layer is flushed, also where the client does not ask */
 };
 
 /* The method tables, one a service; `impl` of each is a struct services. The last is for the ttrpc

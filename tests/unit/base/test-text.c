@@ -211,7 +211,7 @@ static void test_utf8(void **state)
 static void test_json(void **state)
 {
 	static const char *const bad[] = {"", "{", "{\"a\":1}x", "[1,]", "{\"a\"}", "nul",
-		"\"\xff\"", "{} {}", "['a']", "/* */ 1", "[01]", "[NaN]", "[1 2]"};
+		"\"\xff\"", "{} {}", "['a']", "/* */ 1", "[01]", "[1 2]"};
 	static const char good[] = " {\"a\": {\"b\": \"text\", \"n\": 18446744073709551615}} \n";
 	autoptr(json_object) o = NULL, *number = NULL;
 	char deep[201];

@@ -20,12 +20,21 @@ struct world {
 	struct collector *collector;
 };
 
+/* All tests run over each of the stores. */
+static bool on_disk;
+
 static int setup(void **state)
 {
 	struct world *w = NEW(struct world);
 
 	fixture_setup((void **)&w->f);
-	ok(content_memory_open(&w->store));
+	if (on_disk) {
+		autofree char *root = path_join(w->f->dir, "content");
+
+		ok(content_local_open(root, &w->store));
+	} else {
+		ok(content_memory_open(&w->store));
+	}
 	w->content = content_new(w->f->meta, w->store);
 	w->snapshots = snapshots_new(w->f->meta);
 	ok(collector_new(w->f->meta, w->store, w->snapshots, &on_demand, &w->collector));
@@ -311,5 +320,8 @@ int main(void)
 		T(test_cancel),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+
+	on_disk = true;
+	return failed + cmocka_run_group_tests_name("local", tests, NULL, NULL);
 }

@@ -3,7 +3,10 @@
 
 #include "tests/unit/meta/fixture.h"
 
-#define SN "memory"
+/* All tests run over each of the drivers. */
+static bool on_disk;
+
+#define SN (on_disk ? "native" : "memory")
 
 static struct strmap none;
 
@@ -13,11 +16,20 @@ struct world {
 	struct snapshot_driver *driver; /* owned by snapshots */
 };
 
+static struct snapshot_driver *open_driver(struct fixture *f)
+{
+	autofree char *root = path_join(f->dir, "snapshots");
+	struct snapshot_driver *d = NULL;
+
+	ok(on_disk ? native_driver_open(root, &d) : memory_driver_open(&d));
+	return d;
+}
+
 static void world_open(struct world *w, struct fixture *f)
 {
 	w->f = f;
 	w->snapshots = snapshots_new(f->meta);
-	ok(memory_driver_open(&w->driver));
+	w->driver = open_driver(f);
 	ok(snapshots_add_driver(w->snapshots, w->driver));
 }
 
@@ -176,7 +188,7 @@ static void test_what_a_crash_leaves(void **state)
 	bool known;
 
 	/* Reserved with files, and never published; and files of a row that never was. */
-	ok(memory_driver_open(&d));
+	d = open_driver(f);
 	ok(snapshots_reserve(f->meta, &in_test, SN, "k", "", SNAPSHOT_ACTIVE, &none, &reserved));
 	ok(snapshot_driver_create(d, &reserved));
 	orphan.info.id = 4711;
@@ -207,7 +219,7 @@ static void test_failing_driver(void **state)
 	autoval(snapshot_list) list = {0};
 	autoval(snapshot_ids) stale = {0};
 
-	ok(memory_driver_open(&d));
+	d = open_driver(f);
 	ops = *d->ops;
 	ops.create = no_files;
 	d->ops = &ops;
@@ -232,5 +244,8 @@ int main(void)
 		T(test_failing_driver),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+
+	on_disk = true;
+	return failed + cmocka_run_group_tests_name("native", tests, NULL, NULL);
 }
