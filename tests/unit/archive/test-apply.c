@@ -58,22 +58,10 @@ static struct err *apply_specs(const char *root, const struct tar_spec *specs, s
 	return apply_buf(root, &b, options);
 }
 
-#define F(path, text)                                                                              \
-	{                                                                                          \
-		.name = path, .data = text                                                         \
-	}
-#define D(path)                                                                                    \
-	{                                                                                          \
-		.name = path, .type = '5'                                                          \
-	}
-#define L(path, to)                                                                                \
-	{                                                                                          \
-		.name = path, .type = '2', .link = to                                              \
-	}
-#define H(path, to)                                                                                \
-	{                                                                                          \
-		.name = path, .type = '1', .link = to                                              \
-	}
+#define F(path, text) {.name = path, .data = text}
+#define D(path) {.name = path, .type = '5'}
+#define L(path, to) {.name = path, .type = '2', .link = to}
+#define H(path, to) {.name = path, .type = '1', .link = to}
 
 struct apply_case {
 	const char *name;
