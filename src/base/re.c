@@ -347,6 +347,7 @@ static struct err *parse_class(struct parser *s)
 /* --- the rest of the grammar --- */
 
 static struct err *parse_alternatives(struct parser *s);
+static bool parse_quantifier(const char **p, int *ret_min, int *ret_max);
 
 static struct err *parse_literal_span(struct parser *s) /* \Q...\E */
 {
@@ -451,8 +452,14 @@ static struct err *parse_group(struct parser *s)
 		TRY(parse_group_head(s, &empty));
 	}
 	s->depth--;
-	if (empty)
-		return NULL; /* the flags hold to the end of the group around */
+	if (empty) {
+		int min, max;
+
+		/* The flags hold to the end of the group around, and are nothing to repeat. */
+		return parse_quantifier(&(const char *){s->p}, &min, &max)
+			       ? bad("missing argument to repetition operator")
+			       : NULL;
+	}
 	s->depth++;
 	TRY(parse_alternatives(s));
 	s->depth--;
@@ -608,6 +615,8 @@ struct err *re_compile(const char *pattern, struct re **ret)
 	autoptr(re) re = NEW(struct re);
 	struct parser s = {.re = re, .p = pattern};
 
+	if (!utf8_valid(pattern, strlen(pattern)))
+		return bad("invalid UTF-8");
 	TRY(parse_alternatives(&s));
 	if (*s.p)
 		return bad("unexpected )");

@@ -245,7 +245,8 @@ static void test_bad_regular_expressions(void **state)
 {
 	static const char *const bad[] = {"(", ")", "a)", "[", "[]", "[b-a]", "*", "a**", "a{2}{3}",
 		"\\", "\\8", "\\1", "\\q", "\\p{L}", "a{1001}", "a{3,2}", "(?x)a", "(?P<>a)",
-		"(?=a)", "[[:nope:]]", "\\x{110000}", "\\xg", "(?i", "(((a{1000}){1000}){1000})"};
+		"(?=a)", "[[:nope:]]", "\\x{110000}", "\\xg", "(?i", "(?i)*", "a\xff",
+		"(((a{1000}){1000}){1000})"};
 	autofree char *deep = xmalloc(60001);
 	autoptr(re) none = NULL;
 	autoptr(err) e = NULL;
