@@ -28,7 +28,7 @@ char *xvasprintf(const char *fmt, va_list ap) __attribute__((returns_nonnull));
 #define GROW(array, n, cap)                                                                        \
 	do {                                                                                       \
 		if ((n) == (cap)) {                                                                \
-			(cap) = (cap) ? (cap)*2 : 4;                                               \
+			(cap) = (cap) ? (cap) * 2 : 4;                                             \
 			(array) = xreallocarray((array), (cap), sizeof(*(array)));                 \
 		}                                                                                  \
 	} while (0)

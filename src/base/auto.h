@@ -65,5 +65,5 @@ static inline void auto_close_p(int *fd)
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 #ifndef container_of
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #endif

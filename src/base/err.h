@@ -51,7 +51,7 @@ void err_set_details(struct err *e, const void *bytes, size_t len);
 
 enum err_class err_class(const struct err *e); /* ERR_OK for NULL */
 bool err_is(const struct err *e, enum err_class class);
-int err_errno(const struct err *e); /* 0 when no system call failed */
+int err_errno(const struct err *e);	      /* 0 when no system call failed */
 const char *err_message(const struct err *e); /* "" for NULL */
 const void *err_details(const struct err *e, size_t *ret_len);
 /* The code's name in grpc-go's spelling, such as "NotFound". */

@@ -28,7 +28,8 @@ struct err *identifier_check(const char *name)
 		return err_new(ERR_INVALID, "identifier must not be empty: invalid argument");
 	if (strlen(name) > IDENTIFIER_MAX)
 		return err_new(ERR_INVALID,
-			"identifier \"%.200s\" greater than maximum length (%d characters): invalid "
+			"identifier \"%.200s\" greater than maximum length (%d characters): "
+			"invalid "
 			"argument",
 			name, IDENTIFIER_MAX);
 	if (!well_formed(name))

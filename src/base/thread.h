@@ -35,8 +35,7 @@ static inline struct lock *lock_taken(struct lock *l)
 }
 /* Hold the lock to the end of the scope. */
 #define LOCKED(l)                                                                                  \
-	__attribute__((cleanup(lock_drop_p), unused)) struct lock *locked_##__LINE__ =             \
-		lock_taken(l)
+	__attribute__((cleanup(lock_drop_p), unused)) struct lock *locked_##__LINE__ = lock_taken(l)
 
 /* A condition on CLOCK_MONOTONIC. */
 struct cond {
@@ -79,14 +78,14 @@ int cancel_fd(struct cancel *c);
  */
 enum lane {
 	LANE_RESERVED, /* short and vital: kill, delete, health, version */
-	LANE_NORMAL, /* unary calls */
-	LANE_BULK, /* calls that move bytes for long */
+	LANE_NORMAL,   /* unary calls */
+	LANE_BULK,     /* calls that move bytes for long */
 	LANE_COUNT
 };
 
 struct pool_limits {
 	unsigned threads[LANE_COUNT]; /* most threads a lane may occupy */
-	unsigned queue[LANE_COUNT]; /* most jobs that may wait in a lane */
+	unsigned queue[LANE_COUNT];   /* most jobs that may wait in a lane */
 };
 
 struct pool;

@@ -9,7 +9,7 @@
 #include "base/err.h"
 
 struct timestamp {
-	int64_t sec; /* since 1970, UTC */
+	int64_t sec;  /* since 1970, UTC */
 	int32_t nsec; /* 0..999,999,999 */
 };
 

@@ -51,7 +51,7 @@ struct loop {
 	pthread_t thread; /* set before running is */
 	atomic_bool running;
 	bool stop;
-	struct list ios, dead; /* of struct loop_io, owned */
+	struct list ios, dead;	  /* of struct loop_io, owned */
 	struct loop_timer **heap; /* armed timers, the soonest first; slot 0 unused */
 	size_t n_heap, cap_heap;
 	struct handler handlers[NSIG];
@@ -59,7 +59,7 @@ struct loop {
 	struct loop_io *wake_io, *signal_io;
 	struct lock lock;
 	struct list posted; /* of struct posted, owned; guarded by lock */
-	bool stop_asked; /* guarded by lock */
+	bool stop_asked;    /* guarded by lock */
 };
 
 static void on_wake(void *arg, unsigned events)
@@ -167,11 +167,9 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	list_each(struct loop_io, io, &l->ios, node)
-		loop_io_remove(io);
+	list_each(struct loop_io, io, &l->ios, node) loop_io_remove(io);
 	bury(l);
-	list_each(struct posted, p, &l->posted, node)
-		free(p);
+	list_each(struct posted, p, &l->posted, node) free(p);
 	for (size_t i = 1; i <= l->n_heap; i++)
 		l->heap[i]->place = 0;
 	free(l->heap);
@@ -187,7 +185,8 @@ void loop_free(struct loop *l)
 
 static uint32_t to_epoll(unsigned events)
 {
-	return (events & LOOP_READ ? EPOLLIN | EPOLLRDHUP : 0u) | (events & LOOP_WRITE ? EPOLLOUT : 0u);
+	return (events & LOOP_READ ? EPOLLIN | EPOLLRDHUP : 0u) |
+	       (events & LOOP_WRITE ? EPOLLOUT : 0u);
 }
 
 struct err *loop_add_io(
@@ -361,7 +360,7 @@ struct err *loop_add_signal(struct loop *l, int signum, loop_signal_fn fn, void 
 static unsigned from_epoll(uint32_t events)
 {
 	return (events & EPOLLIN ? LOOP_READ : 0u) | (events & EPOLLOUT ? LOOP_WRITE : 0u) |
-		(events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP) ? LOOP_HANGUP : 0u);
+	       (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP) ? LOOP_HANGUP : 0u);
 }
 
 void loop_run(struct loop *l)
