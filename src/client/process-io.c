@@ -28,6 +28,7 @@ struct process_io {
 	char *paths[STREAMS];	    /* as the daemon is told; "" for none */
 	int from[STREAMS];	    /* reading ends of the FIFOs for OUT and ERR */
 	int to[STREAMS];	    /* the program's own descriptors, borrowed */
+	int in_path;		    /* O_PATH of the input FIFO: it may be unlinked by anybody */
 	int stop;		    /* eventfd: readable when copying is to end */
 	atomic_int idle_ms;	    /* how long output may stay away; -1: for ever */
 	bool has_output, has_input; /* threads */
