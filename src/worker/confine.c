@@ -2,6 +2,7 @@
 #include "worker/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <malloc.h>
 #include <sched.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -28,6 +30,7 @@ static const uint64_t role_capabilities[] = {
 	[CONFINE_APPLY] = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(MKNOD) |
 			  CAP(SETFCAP) | CAP(SYS_ADMIN),
 	[CONFINE_DIFF] = CAP(DAC_READ_SEARCH),
+	[CONFINE_ARCHIVE] = 0,
 };
 
 struct err *confine_lifetime(int64_t parent)
@@ -39,13 +42,29 @@ struct err *confine_lifetime(int64_t parent)
 	return NULL;
 }
 
+/* Under a chroot "/" is no mount that could be made private. Entering the namespace once more leads
+ * to its real root, and the directory that was kept open leads back. */
+static struct err *make_private_outside(void)
+{
+	autofd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	autofd self = pidfd_open(getpid(), 0);
+
+	if (root < 0 || self < 0 || setns(self, CLONE_NEWNS) < 0)
+		return err_sys(errno, "confine: look behind the chroot");
+	if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(errno, "confine: private mounts");
+	if (fchdir(root) < 0 || chroot(".") < 0)
+		return err_sys(errno, "confine: return to the chroot");
+	return NULL;
+}
+
 struct err *confine_namespaces(void)
 {
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		return err_sys(errno, "confine: namespaces of its own");
-	if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_sys(errno, "confine: private mounts");
-	return NULL;
+	if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return NULL;
+	return errno == EINVAL ? make_private_outside() : err_sys(errno, "confine: private mounts");
 }
 
 struct err *confine_root(const char *dir)

@@ -2,16 +2,20 @@
 /*
  * What the daemon asks of the worker: one JSON document on the worker's standard input.
  *
- *   both   parent         process id of the daemon; the worker does not outlive it
+ *   all    parent         process id of the daemon; the worker does not outlive it
  *   apply  mounts         [{type, source, target, options: []}]
  *          sync           flush the file system at the end
  *          max_bytes, max_entries
  *   diff   lower, upper   mounts
  *          compression    "none", "gzip", "zstd"
  *          time_bound     [seconds, nanoseconds], absent for none
+ *   archive                nothing more
  *
  * File descriptor 3 is the layer: read by apply, written by diff. The answer is one JSON document on
  * standard output: {digest, size} of the uncompressed layer, or {class, message} of the error.
+ *
+ * For archive, descriptor 3 is an image archive to read, and the answer its entries as frames
+ * (archive/entries.h).
  */
 #pragma once
 

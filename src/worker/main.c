@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/entries.h"
 #include "archive/layer.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -55,14 +56,40 @@ static struct err *diff(const struct job *job, struct layer_result *ret)
 	return layer_pack(&options, job->codec, JOB_LAYER_FD, ret);
 }
 
+static struct err *start(struct job *ret)
+{
+	TRY(job_read(STDIN_FILENO, ret));
+	TRY(confine_lifetime(ret->parent));
+	return confine_namespaces();
+}
+
 static struct err *run(const char *what, struct layer_result *ret)
 {
 	autoval(job) job = {0};
 
-	TRY(job_read(STDIN_FILENO, &job));
-	TRY(confine_lifetime(job.parent));
-	TRY(confine_namespaces());
+	TRY(start(&job));
 	return str_eq(what, "apply") ? apply(&job, ret) : diff(&job, ret);
+}
+
+static struct err *start_archive(void)
+{
+	autoval(job) job = {0};
+
+	TRY(start(&job));
+	TRY(view_for_archive(&job));
+	return confine_process(CONFINE_ARCHIVE);
+}
+
+static int run_archive(void)
+{
+	int in = JOB_LAYER_FD;
+	struct err *e = start_archive();
+
+	if (e)
+		return entries_send_error(STDOUT_FILENO, e) < 0;
+	/* Whoever reads the frames has the error from them. */
+	err_free(entries_send(codec_read_fd, &in, STDOUT_FILENO));
+	return 0;
 }
 
 static int answer(struct json_object *o)
@@ -96,6 +123,8 @@ int main(int argc, char **argv)
 	struct err *e;
 
 	clearenv();
+	if (argc == 2 && str_eq(argv[1], "archive"))
+		_exit(run_archive());
 	if (argc != 2 || (!str_eq(argv[1], "apply") && !str_eq(argv[1], "diff"))) {
 		fputs("containerd-worker is started by containerd for jobs on image layers\n",
 			stderr);

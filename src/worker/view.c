@@ -225,3 +225,11 @@ struct err *view_for_diff(const struct job *job, struct view *ret)
 	TRY(open_dir("/lower", O_RDONLY, &ret->lower_fd));
 	return open_dir("/upper", O_RDONLY, &ret->upper_fd);
 }
+
+struct err *view_for_archive(const struct job *job)
+{
+	const char *place;
+
+	TRY(make_place(job, &place));
+	return confine_root(place);
+}

@@ -25,6 +25,7 @@ struct view {
 void view_done(struct view *v);
 DEFINE_AUTOVAL(view, view_done);
 
-/* Both end inside the view: it is the process's root. */
+/* All end inside the view: it is the process's root. For an archive it is empty. */
 CHECKED struct err *view_for_apply(const struct job *job, struct view *ret);
 CHECKED struct err *view_for_diff(const struct job *job, struct view *ret);
+CHECKED struct err *view_for_archive(const struct job *job);

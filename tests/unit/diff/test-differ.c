@@ -2,14 +2,17 @@
 /* The differ over the real worker. Needs root: the worker mounts, in a namespace of its own. */
 #include "diff/differ.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -529,9 +532,10 @@ static void test_diff_refused(void **state)
 	assert_int_equal(left.n, 0);
 }
 
-static struct err *start_worker(
-	const struct fixture *f, int layer_fd, int answer_fd, int64_t parent, struct child *ret)
+static struct err *start_worker(const struct fixture *f, int layer_fd, int answer_fd,
+	int64_t parent, const char *root, struct child *ret)
 {
+	const char *chroot_argv[] = {"chroot", root, f->worker, "apply", NULL};
 	autoptr(json_object) job = worker_job_new();
 	autofd input = memfd_create("job", MFD_CLOEXEC);
 	struct worker_command command;
@@ -549,6 +553,10 @@ static struct err *start_worker(
 	worker_command_init(&command, f->worker, "apply");
 	command.options.fds = fds;
 	command.options.n_fds = ARRAY_LEN(fds);
+	if (root) {
+		command.options.path = "/usr/sbin/chroot";
+		command.options.argv = (char *const *)chroot_argv;
+	}
 	return spawn(&command.options, ret);
 }
 
@@ -588,7 +596,7 @@ static void test_confinement(void **state)
 	assert_int_equal(fcntl(layer[0], F_SETFL, 0), 0);
 	while (write(layer[1], fill, 4096) > 0)
 		;
-	ok(start_worker(f, layer[0], answer[1], getpid(), &child));
+	ok(start_worker(f, layer[0], answer[1], getpid(), NULL, &child));
 	close(answer[1]);
 	close(layer[0]);
 	/* Room in the pipe: it has read, so it is confined. */
@@ -628,13 +636,74 @@ static void test_parent_is_gone(void **state)
 	size_t len;
 
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	ok(start_worker(f, blob, ends[1], 1, &child));
+	ok(start_worker(f, blob, ends[1], 1, NULL, &child));
 	close(ends[1]);
 	ok(fd_read_all(ends[0], 65536, &text, &len));
 	close(ends[0]);
 	ok(child_wait(&child, -1, NULL, &status));
 	refused(worker_read_answer(status, text, len, &answer), ERR_CANCELLED,
 		"the daemon is gone");
+}
+
+/* A root that is a plain directory: the machine's own files are below it, found by symlinks. */
+static char *make_chroot(const struct fixture *f)
+{
+	char *root = path_join(f->dir, "root");
+	autofree char *host = path_join(root, "host"), *place = path_join(root, "mnt");
+	DIR *dir = opendir("/");
+	struct dirent *d;
+
+	assert_non_null(dir);
+	assert_int_equal(mkdir(root, 0755), 0);
+	assert_int_equal(mkdir(host, 0755), 0);
+	assert_int_equal(mkdir(place, 0755), 0);
+	assert_int_equal(mount("/", host, NULL, MS_BIND | MS_REC, NULL), 0);
+	while ((d = readdir(dir))) {
+		autofree char *link = path_join(root, d->d_name);
+		autofree char *to = path_join("host", d->d_name);
+
+		/* The worker finds its place in the directory that is left. */
+		if (d->d_name[0] != '.' && !str_eq(d->d_name, "mnt") && !str_eq(d->d_name, "sys"))
+			assert_int_equal(symlink(to, link), 0);
+	}
+	closedir(dir);
+	return root;
+}
+
+static void test_in_chroot(void **state)
+{
+	struct fixture *f = *state;
+	autofree char *root = NULL, *text = NULL, *got = NULL, *host = NULL, *before = NULL;
+	autofree char *after = NULL;
+	autofd blob = memfd_create("blob", MFD_CLOEXEC);
+	autoval(buf) plain = TAR_BUILD_INIT;
+	struct worker_answer answer;
+	struct child child;
+	int ends[2], status;
+	size_t len;
+
+	/* Shared mounts, as systemd has them: what the worker mounts must not come through. */
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("", "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+	root = make_chroot(f);
+	ok(file_read("/proc/self/mountinfo", 1 << 20, &before, NULL));
+	small_layer(&plain);
+	assert_int_equal(write_full(blob, plain.data, plain.len), 0);
+	assert_int_equal(lseek(blob, 0, SEEK_SET), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	ok(start_worker(f, blob, ends[1], getpid(), root, &child));
+	close(ends[1]);
+	ok(fd_read_all(ends[0], 65536, &text, &len));
+	close(ends[0]);
+	ok(child_wait(&child, -1, NULL, &status));
+	ok(worker_read_answer(status, text, len, &answer));
+	got = tree_describe(f->target);
+	assert_string_equal(got, "d d 755\nf d/f 644 hello\n");
+	ok(file_read("/proc/self/mountinfo", 1 << 20, &after, NULL));
+	assert_string_equal(before, after);
+	host = path_join(root, "host");
+	assert_int_equal(umount2(host, MNT_DETACH), 0);
 }
 
 static void test_answers(void **state)
@@ -688,6 +757,7 @@ int main(void)
 		WITH_FIXTURE(test_diff_refused),
 		WITH_FIXTURE(test_confinement),
 		WITH_FIXTURE(test_parent_is_gone),
+		WITH_FIXTURE(test_in_chroot),
 		cmocka_unit_test(test_answers),
 	};
 
