@@ -49,6 +49,7 @@ struct job {
 	char *const *paths;
 	size_t n_paths;
 	bool shared;
+	bool durable, again; /* see lease_existing() */
 	int64_t size;
 	const struct filter *filter;
 	bool found;
@@ -318,16 +319,26 @@ static struct err *put_ingest(struct conn *c, const struct job *j)
 		j->ref, expires);
 }
 
+/* That the lease holds the blob is a promise, unlike the row of an ingest: it takes a write that is
+ * durable, and so a second one. */
+static struct err *lease_existing(struct conn *c, struct job *j)
+{
+	j->again = !j->durable && !str_empty(j->scope->lease);
+	if (j->again)
+		return NULL;
+	return err_wrap(lease_hold(c, j->scope, "content", j->digest), "unable to lease content");
+}
+
 static struct err *do_open(struct conn *c, void *arg)
 {
 	struct job *j = arg;
 	bool found;
 
+	j->again = j->found = false;
 	if (!str_empty(j->digest)) {
 		TRY(has_blob(c, j->scope->ns, j->digest, &j->found));
 		if (j->found)
-			return err_wrap(lease_hold(c, j->scope, "content", j->digest),
-				"unable to lease content");
+			return lease_existing(c, j);
 	}
 	TRY(put_ingest(c, j));
 	return find_ingest(c, j->scope->ns, j->ref, &j->ingest, &found);
@@ -343,6 +354,10 @@ struct err *ingests_open(struct meta *m, const struct scope *s, const char *ref,
 		return err_new(ERR_INVALID, "ref must not be empty: invalid argument");
 	TRY(scope_check(s));
 	e = meta_update(m, RELAXED, do_open, &j);
+	if (!e && j.again) {
+		j.durable = true;
+		e = meta_update(m, DURABLE, do_open, &j);
+	}
 	/* The lease holds the blob now, so this is no reason to undo the write. */
 	if (!e && j.found)
 		e = blob_exists(expected);

@@ -50,6 +50,7 @@ struct job {
 	uint64_t id;
 	const struct filter *filter;
 	bool found;
+	bool durable, again; /* see hold_existing() */
 	struct err *refusal; /* for the caller, while the lease it comes with is kept */
 	struct snapshot_chain chain;
 	struct snapshot_list *list;
@@ -258,6 +259,14 @@ struct err *snapshots_list(struct meta *m, const struct scope *s, const char *sn
 
 /* --- making --- */
 
+/* That the lease holds what is there is a promise, unlike a reservation: it takes a write that is
+ * durable, and so a second one. */
+static struct err *hold_existing(struct conn *c, struct job *j, const char *key)
+{
+	j->again = !j->durable && !str_empty(j->scope->lease);
+	return j->again ? NULL : hold(c, j, key);
+}
+
 /* Sets the refusal when the key, or the target the label names, is there already; the lease holds
  * it then. */
 static struct err *refuse_existing(struct conn *c, struct job *j)
@@ -270,13 +279,13 @@ static struct err *refuse_existing(struct conn *c, struct job *j)
 		TRY(find(c, j, target, &info, &reserved, &found));
 	if (found && !reserved) {
 		j->refusal = err_new(ERR_EXISTS, "target snapshot \"%s\": already exists", target);
-		return hold(c, j, target);
+		return hold_existing(c, j, target);
 	}
 	snapshot_info_done(&info);
 	TRY(find(c, j, j->key, &info, &reserved, &found));
 	if (found) {
 		j->refusal = err_new(ERR_EXISTS, "snapshot \"%s\": already exists", j->key);
-		return hold(c, j, j->key);
+		return hold_existing(c, j, j->key);
 	}
 	return NULL;
 }
@@ -326,6 +335,12 @@ struct err *snapshots_reserve(struct meta *m, const struct scope *s, const char 
 	if (str_empty(key))
 		return err_new(ERR_INVALID, "snapshot key must not be empty: invalid argument");
 	e = meta_update(m, RELAXED, do_reserve, &j);
+	if (!e && j.again) {
+		err_free(TAKE(j.refusal));
+		j.durable = true;
+		j.again = false;
+		e = meta_update(m, DURABLE, do_reserve, &j);
+	}
 	if (e)
 		err_free(j.refusal);
 	else

@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "meta/blobs.h"
 #include "meta/internal.h"
 #include "meta/leases.h"
 #include "meta/namespaces.h"
+#include "meta/snapshots.h"
 #include "tests/unit/meta/fixture.h"
 
 #define THREADS 100
@@ -196,6 +198,31 @@ static void test_killed_process_loses_nothing(void **state)
 	check_written(f, &written);
 }
 
+/* What was refused as being there already is held by the lease nevertheless. */
+static void test_lease_of_what_exists(void **state)
+{
+	struct fixture *f = *state;
+	const struct scope leased = {.ns = "test", .lease = "l"};
+	autoval(lease) l = {0};
+	autoval(lease_resource_list) held = {0};
+	autoval(ingest_row) row = {0};
+	autoval(snapshot_chain) chain = {0};
+
+	ok(leases_create(f->meta, &in_test, "l", &none, &l));
+	ok(ingests_open(f->meta, &in_test, "r", NULL, false, &row));
+	ok(ingests_commit(f->meta, &in_test, "r", DIGEST_A, 1, &none));
+	ok(snapshots_reserve(f->meta, &in_test, "sn", "k", "", SNAPSHOT_ACTIVE, &none, &chain));
+	ok(snapshots_publish(f->meta, &in_test, "sn", "k"));
+	refused(ingests_open(f->meta, &leased, "r2", DIGEST_A, false, &row), ERR_EXISTS, NULL);
+	refused(snapshots_reserve(f->meta, &leased, "sn", "k", "", SNAPSHOT_ACTIVE, &none, &chain),
+		ERR_EXISTS, "snapshot \"k\": already exists");
+	ok(leases_list_resources(f->meta, &in_test, "l", &held));
+	assert_int_equal(held.n, 2);
+	assert_string_equal(held.items[0].id, DIGEST_A);
+	assert_string_equal(held.items[1].type, "snapshots/sn");
+	assert_string_equal(held.items[1].id, "k");
+}
+
 /* --- a full disk --- */
 
 static void fill(struct meta *m, struct err **ret)
@@ -349,6 +376,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_killed_process_loses_nothing),
 		T(test_group_commit),
+		T(test_lease_of_what_exists),
 		T(test_limit_of_pages),
 		cmocka_unit_test(test_full_disk),
 		T(test_held_by_another),
