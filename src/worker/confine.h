@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 enum confine_role {
-	CONFINE_APPLY, /* writes files, owners, devices and xattrs of all kinds */
-	CONFINE_DIFF,  /* reads all files, writes none */
+	CONFINE_APPLY,	 /* writes files, owners, devices and xattrs of all kinds */
+	CONFINE_DIFF,	 /* reads all files, writes none */
 	CONFINE_ARCHIVE, /* from one pipe to another */
 };
 
