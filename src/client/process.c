@@ -52,14 +52,20 @@ static struct ctd_process *process_new(
 	return p;
 }
 
+/* Nobody waits any more for a start that will not come; true when the process has ended. */
+static bool stop_helpers(struct ctd_process *p)
+{
+	LOCKED(&p->lock);
+	p->stopping = true;
+	cond_broadcast(&p->changed);
+	return p->ended;
+}
+
 void ctd_process_free(struct ctd_process *p)
 {
 	if (!p)
 		return;
-	lock_take(&p->lock);
-	p->stopping = true;
-	cond_broadcast(&p->changed);
-	lock_drop(&p->lock);
+	stop_helpers(p);
 	cancel_fire(p->cancel, ERR_CANCELLED);
 	process_io_free(p->io);
 	if (p->has_thread)
@@ -421,9 +427,8 @@ struct err *ctd_process_resize(struct ctd_process *p, uint32_t width, uint32_t h
 
 struct err *ctd_process_delete(struct ctd_process *p, uint32_t *ret_status)
 {
-	lock_take(&p->lock);
-	bool ended = p->ended;
-	lock_drop(&p->lock);
+	bool ended = stop_helpers(p);
+
 	/* The last words first: the shim drops what it still holds when it is told to delete. */
 	process_io_finish(p->io, ended ? OUTPUT_IDLE_MS : 0);
 	TRY(task_delete_call(SCOPE(p->client), p->id, p->exec_id, ret_status));
