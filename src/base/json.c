@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -66,4 +67,35 @@ const char *json_find_string(struct json_object *o, const char *path)
 	struct json_object *found = json_find(o, path);
 
 	return json_object_is_type(found, json_type_string) ? json_object_get_string(found) : NULL;
+}
+
+bool json_string(const char *s, struct buf *b)
+{
+	const char *start = s;
+	char escaped[8];
+
+	if (!buf_append(b, "\"", 1))
+		return false;
+	for (;; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c >= ' ' && !strchr("\"\\<>&", c))
+			continue;
+		if (!buf_append(b, start, (size_t)(s - start)))
+			return false;
+		start = s + 1;
+		if (c == 0)
+			return buf_append(b, "\"", 1);
+		if (c == '"' || c == '\\')
+			snprintf(escaped, sizeof(escaped), "\\%c", c);
+		else if (c == '\n' || c == '\r' || c == '\t')
+			snprintf(escaped, sizeof(escaped), "\\%c",
+				c == '\n'   ? 'n'
+				: c == '\r' ? 'r'
+					    : 't');
+		else
+			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
+		if (!buf_append(b, escaped, strlen(escaped)))
+			return false;
+	}
 }

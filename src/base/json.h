@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #define JSON_DEPTH_MAX 64
@@ -21,3 +22,6 @@ CHECKED struct err *json_parse(const char *text, size_t len, struct json_object 
 /* Borrowed; NULL when absent or of another type. `path` is "a.b.c". */
 struct json_object *json_find(struct json_object *o, const char *path);
 const char *json_find_string(struct json_object *o, const char *path);
+/* Writes a string with its quotes as Go does, HTML's special characters escaped. False when the
+ * buffer is full. */
+CHECKED bool json_string(const char *s, struct buf *b);

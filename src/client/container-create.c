@@ -6,7 +6,7 @@
 
 #include "base/identifier.h"
 #include "client/containers-internal.h"
-#include "client/image-tree.h"
+#include "client/image-source.h"
 #include "client/images-internal.h"
 #include "client/snapshots-internal.h"
 #include "oci/spec.h"
@@ -83,8 +83,8 @@ static struct err *load_documents(struct creation *c)
 
 	TRY(platform_wanted(c->options->platform, &wanted));
 	descriptor_from_public(&target, &c->image->target);
-	TRY(image_manifest_load(&c->scope, &target, &wanted, &c->manifest));
-	return image_config_load(&c->scope, &c->manifest.config, &c->config);
+	TRY(image_manifest_load(BLOBS(&c->scope), &target, &wanted, &c->manifest));
+	return image_config_load(BLOBS(&c->scope), &c->manifest.config, &c->config);
 }
 
 static void add_id_maps(

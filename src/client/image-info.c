@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "client/content-internal.h"
-#include "client/image-tree.h"
+#include "client/image-source.h"
 
 #include <containerd/content.h>
 #include <containerd/snapshots.h>
@@ -21,7 +21,7 @@ static struct err *add_size(const struct scope *s, const struct descriptor *d,
 			ERR_INVALID, "sizes in %s add up to more than there can be", d->digest);
 	if (depth == IMAGE_DEPTH_MAX)
 		return err_new(ERR_INVALID, "index %s: indexes are nested too deep", d->digest);
-	TRY(image_children(s, d, &children));
+	TRY(image_children(BLOBS(s), d, &children));
 	if (media_type_is_index(d->media_type)) {
 		image_index_select(&children, wanted, 1);
 		if (children.n_entries == 0)
@@ -54,13 +54,13 @@ static struct err *add_platforms(
 	if (media_type_is_config(d->media_type)) {
 		autoval(image_config) config = {0};
 
-		TRY(image_config_load(s, d, &config));
+		TRY(image_config_load(BLOBS(s), d, &config));
 		strv_add_take(names, platform_format(&config.platform));
 		return NULL;
 	}
 	if (depth == IMAGE_DEPTH_MAX)
 		return err_new(ERR_INVALID, "index %s: indexes are nested too deep", d->digest);
-	TRY(image_children(s, d, &children));
+	TRY(image_children(BLOBS(s), d, &children));
 	for (size_t i = 0; i < children.n_entries; i++) {
 		struct image_index_entry *child = &children.entries[i];
 
@@ -119,7 +119,7 @@ static struct err *check_unpacked(struct ctd_client *client, const struct image_
 	struct ctd_snapshot *snapshot = NULL;
 	char chain_id[DIGEST_MAX];
 
-	TRY(image_config_load(SCOPE(client), &m->config, &config));
+	TRY(image_config_load(BLOBS(SCOPE(client)), &m->config, &config));
 	if (config.diff_ids.n == 0)
 		return NULL;
 	image_chain_id(&config.diff_ids, config.diff_ids.n, chain_id);
@@ -142,7 +142,7 @@ struct err *ctd_image_check(struct ctd_client *client, const struct ctd_image *i
 
 	platform_host(&wanted);
 	descriptor_from_public(&target, &image->target);
-	struct err *e = image_manifest_load(SCOPE(client), &target, &wanted, &manifest);
+	struct err *e = image_manifest_load(BLOBS(SCOPE(client)), &target, &wanted, &manifest);
 	if (err_is(e, ERR_NOT_FOUND)) {
 		err_free(e);
 		*ret = (struct ctd_image_state){.n_required = 1, .required_size = target.size};

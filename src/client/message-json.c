@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/strv.h"
 #include "base/timestamp.h"
 #include "google/protobuf/timestamp.pb-c.h"
@@ -17,37 +18,6 @@ struct map_entry {
 	ProtobufCMessage base;
 	const char *key, *value;
 };
-
-bool json_string(const char *s, struct buf *b)
-{
-	const char *start = s;
-	char escaped[8];
-
-	if (!buf_append(b, "\"", 1))
-		return false;
-	for (;; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c >= ' ' && !strchr("\"\\<>&", c))
-			continue;
-		if (!buf_append(b, start, (size_t)(s - start)))
-			return false;
-		start = s + 1;
-		if (c == 0)
-			return buf_append(b, "\"", 1);
-		if (c == '"' || c == '\\')
-			snprintf(escaped, sizeof(escaped), "\\%c", c);
-		else if (c == '\n' || c == '\r' || c == '\t')
-			snprintf(escaped, sizeof(escaped), "\\%c",
-				c == '\n'   ? 'n'
-				: c == '\r' ? 'r'
-					    : 't');
-		else
-			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
-		if (!buf_append(b, escaped, strlen(escaped)))
-			return false;
-	}
-}
 
 static bool base64(const ProtobufCBinaryData *data, struct buf *b)
 {

@@ -9,5 +9,3 @@
 
 /* False when the buffer is full. */
 CHECKED bool message_to_json(const void *message, struct buf *b);
-/* A JSON string with its quotes, HTML's special characters escaped. */
-CHECKED bool json_string(const char *s, struct buf *b);

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 
 #include "client/content-internal.h"
-#include "client/image-tree.h"
+#include "client/image-source.h"
 #include "client/snapshots-internal.h"
 #include "proto/diff.pb-c.h"
 
@@ -164,7 +164,7 @@ struct err *ctd_image_unpack(struct ctd_client *client, const struct ctd_image *
 	TRY(temporary_lease_new(client, &lease));
 	struct scope s = {.client = client, .lease = lease.id};
 	descriptor_from_public(&target, &image->target);
-	TRY(image_manifest_load(&s, &target, &wanted, &manifest));
-	TRY(image_config_load(&s, &manifest.config, &config));
+	TRY(image_manifest_load(BLOBS(&s), &target, &wanted, &manifest));
+	TRY(image_config_load(BLOBS(&s), &manifest.config, &config));
 	return image_unpack(&s, snapshotter, &manifest, &config);
 }

@@ -10,13 +10,13 @@
 
 /* What an OCI layout calls the reference: the tag, "@digest" or "tag@digest" of a full name.
  * Caller frees. */
-char *archive_ref_name(const char *name);
+char *image_ref_name(const char *name);
 /* "alpine" -> "docker.io/library/alpine:latest"; caller frees. */
-CHECKED struct err *archive_full_name(const char *text, char **ret);
+CHECKED struct err *image_full_name(const char *text, char **ret);
 /* The image name that an index entry's annotations give, or NULL. A reference that is only a tag
  * gets base in front; with only_base, names that do not start with base are left out. */
-char *archive_entry_name(const struct strmap *annotations, const char *base, bool only_base);
+char *image_entry_name(const struct strmap *annotations, const char *base, bool only_base);
 /* "./a//b/../c" -> "a/c"; names that lead out stay below the top. Caller frees. */
-char *archive_clean_path(const char *path);
+char *image_clean_path(const char *path);
 /* The digest that "blobs/sha256/<hex>" promises, or NULL; caller frees. */
-char *archive_blob_digest(const char *path);
+char *image_blob_digest(const char *path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/archive-names.h"
+#include "oci/image-names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/strv.h"
 #include "oci/reference.h"
 
-char *archive_ref_name(const char *name)
+char *image_ref_name(const char *name)
 {
 	const char *slash = strrchr(name, '/');
 	const char *at = strpbrk(slash ? slash : name, ":@");
@@ -19,7 +19,7 @@ char *archive_ref_name(const char *name)
 	return xstrdup(*at == ':' ? at + 1 : at);
 }
 
-struct err *archive_full_name(const char *text, char **ret)
+struct err *image_full_name(const char *text, char **ret)
 {
 	autoval(reference) r = REFERENCE_INIT;
 
@@ -36,7 +36,7 @@ static bool has_prefix(const char *name, const char *prefix)
 	return str_starts(name, prefix) && (!name[len] || strchr("/:@", name[len]));
 }
 
-char *archive_entry_name(const struct strmap *annotations, const char *base, bool only_base)
+char *image_entry_name(const struct strmap *annotations, const char *base, bool only_base)
 {
 	const char *name = strmap_get(annotations, NAME_ANNOTATION);
 
@@ -52,7 +52,7 @@ char *archive_entry_name(const struct strmap *annotations, const char *base, boo
 	return xstrdup(name);
 }
 
-char *archive_clean_path(const char *path)
+char *image_clean_path(const char *path)
 {
 	autoval(strv) in = STRV_INIT, out = STRV_INIT;
 
@@ -70,7 +70,7 @@ char *archive_clean_path(const char *path)
 	return strv_join(&out, "/");
 }
 
-char *archive_blob_digest(const char *path)
+char *image_blob_digest(const char *path)
 {
 	static const char prefix[] = "blobs/";
 	const char *slash;

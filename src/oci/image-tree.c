@@ -1,38 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "client/image-tree.h"
+#include "oci/image-tree.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void descriptor_from_public(struct descriptor *to, const struct ctd_descriptor *from)
-{
-	to->media_type = xstrdup(from->media_type);
-	to->digest = xstrdup(from->digest);
-	to->size = from->size;
-	for (size_t i = 0; i < from->annotations.n; i++)
-		strmap_set(&to->annotations, from->annotations.items[i].key,
-			from->annotations.items[i].value);
-}
-
-struct err *platform_wanted(const char *text, struct platform *ret)
-{
-	if (!str_empty(text))
-		return platform_parse(text, ret);
-	platform_host(ret);
-	return NULL;
-}
-
-static struct err *load(const struct scope *s, const struct descriptor *d, size_t max,
-	struct arena *arena, char **ret, size_t *ret_len)
-{
-	if (d->size > (int64_t)max)
-		return err_new(ERR_EXHAUSTED, "%s %s of %lld bytes is larger than %zu",
-			d->media_type, d->digest, (long long)d->size, max);
-	return content_load(s, d->digest, max, arena, ret, ret_len);
-}
+#include "base/alloc.h"
 
 struct err *image_config_load(
-	const struct scope *s, const struct descriptor *d, struct image_config *ret)
+	struct image_blobs *b, const struct descriptor *d, struct image_config *ret)
 {
 	autoptr(arena) arena = arena_new();
 	char *text;
@@ -40,30 +15,30 @@ struct err *image_config_load(
 
 	if (!media_type_is_config(d->media_type))
 		return err_new(ERR_INVALID, "unknown image config media type %s", d->media_type);
-	TRY(load(s, d, IMAGE_CONFIG_MAX_BYTES, arena, &text, &len));
+	TRY(image_blob_load(b, d, IMAGE_CONFIG_MAX_BYTES, arena, &text, &len));
 	return err_wrap(image_config_parse(text, len, ret), "image config %s", d->digest);
 }
 
 static struct err *load_manifest(
-	const struct scope *s, const struct descriptor *d, struct image_manifest *ret)
+	struct image_blobs *b, const struct descriptor *d, struct image_manifest *ret)
 {
 	autoptr(arena) arena = arena_new();
 	char *text;
 	size_t len;
 
-	TRY(load(s, d, IMAGE_MANIFEST_MAX_BYTES, arena, &text, &len));
+	TRY(image_blob_load(b, d, IMAGE_MANIFEST_MAX_BYTES, arena, &text, &len));
 	return err_wrap(
 		image_manifest_parse(text, len, d->media_type, ret), "manifest %s", d->digest);
 }
 
 static struct err *load_index(
-	const struct scope *s, const struct descriptor *d, struct image_index *ret)
+	struct image_blobs *b, const struct descriptor *d, struct image_index *ret)
 {
 	autoptr(arena) arena = arena_new();
 	char *text;
 	size_t len;
 
-	TRY(load(s, d, IMAGE_MANIFEST_MAX_BYTES, arena, &text, &len));
+	TRY(image_blob_load(b, d, IMAGE_MANIFEST_MAX_BYTES, arena, &text, &len));
 	return err_wrap(image_index_parse(text, len, d->media_type, ret), "index %s", d->digest);
 }
 
@@ -74,16 +49,16 @@ static void entry_from(struct image_index_entry *to, const struct descriptor *fr
 }
 
 struct err *image_children(
-	const struct scope *s, const struct descriptor *d, struct image_index *ret)
+	struct image_blobs *b, const struct descriptor *d, struct image_index *ret)
 {
 	autoval(image_manifest) manifest = {0};
 
 	*ret = (struct image_index){0};
 	if (media_type_is_index(d->media_type))
-		return load_index(s, d, ret);
+		return load_index(b, d, ret);
 	if (!media_type_is_manifest(d->media_type))
 		return NULL;
-	TRY(load_manifest(s, d, &manifest));
+	TRY(load_manifest(b, d, &manifest));
 	ret->media_type = xstrdup(manifest.media_type);
 	ret->entries = xcalloc(manifest.n_layers + 1, sizeof(*ret->entries));
 	entry_from(&ret->entries[ret->n_entries++], &manifest.config);
@@ -98,7 +73,7 @@ static int rank(const struct image_index_entry *entry, const struct platform *wa
 	return entry->has_platform ? platform_match(wanted, &entry->platform) : 0;
 }
 
-static void drop_entry(struct image_index *index, size_t i)
+void image_index_drop(struct image_index *index, size_t i)
 {
 	descriptor_done(&index->entries[i].descriptor);
 	platform_done(&index->entries[i].platform);
@@ -111,7 +86,7 @@ void image_index_select(struct image_index *index, const struct platform *wanted
 {
 	for (size_t i = index->n_entries; i-- > 0;) {
 		if (index->entries[i].has_platform && rank(&index->entries[i], wanted) == 0)
-			drop_entry(index, i);
+			image_index_drop(index, i);
 	}
 	/* Stable, and short after the first step. */
 	for (size_t i = 1; i < index->n_entries; i++) {
@@ -123,22 +98,22 @@ void image_index_select(struct image_index *index, const struct platform *wanted
 		index->entries[at] = moved;
 	}
 	while (index->n_entries > max)
-		drop_entry(index, index->n_entries - 1);
+		image_index_drop(index, index->n_entries - 1);
 }
 
 /* Without a platform in the index, the config decides. */
 static struct err *check_config(
-	const struct scope *s, const struct image_manifest *m, const struct platform *wanted)
+	struct image_blobs *b, const struct image_manifest *m, const struct platform *wanted)
 {
 	autoval(image_config) config = {0};
 
-	TRY(image_config_load(s, &m->config, &config));
+	TRY(image_config_load(b, &m->config, &config));
 	if (platform_match(wanted, &config.platform) == 0)
 		return err_new(ERR_NOT_FOUND, "another platform");
 	return NULL;
 }
 
-static struct err *manifest_below(const struct scope *s, const struct descriptor *target,
+static struct err *manifest_below(struct image_blobs *b, const struct descriptor *target,
 	const struct platform *wanted, bool check, unsigned depth, struct image_manifest *ret)
 {
 	autoval(image_index) index = {0};
@@ -147,9 +122,9 @@ static struct err *manifest_below(const struct scope *s, const struct descriptor
 	if (media_type_is_manifest(target->media_type)) {
 		autoval(image_manifest) m = {0};
 
-		TRY(load_manifest(s, target, &m));
+		TRY(load_manifest(b, target, &m));
 		if (check)
-			TRY(check_config(s, &m, wanted));
+			TRY(check_config(b, &m, wanted));
 		*ret = m;
 		m = (struct image_manifest){0};
 		return NULL;
@@ -160,12 +135,12 @@ static struct err *manifest_below(const struct scope *s, const struct descriptor
 	if (depth == IMAGE_DEPTH_MAX)
 		return err_new(
 			ERR_INVALID, "index %s: indexes are nested too deep", target->digest);
-	TRY(load_index(s, target, &index));
+	TRY(load_index(b, target, &index));
 	image_index_select(&index, wanted, 64);
 	for (size_t i = 0; i < index.n_entries; i++) {
 		const struct image_index_entry *entry = &index.entries[i];
 		struct err *e = manifest_below(
-			s, &entry->descriptor, wanted, !entry->has_platform, depth + 1, ret);
+			b, &entry->descriptor, wanted, !entry->has_platform, depth + 1, ret);
 
 		if (!e || !err_is(e, ERR_NOT_FOUND))
 			return e;
@@ -179,8 +154,45 @@ static struct err *manifest_below(const struct scope *s, const struct descriptor
 		ERR_NOT_FOUND, "no match for platform in manifest %s: not found", target->digest);
 }
 
-struct err *image_manifest_load(const struct scope *s, const struct descriptor *target,
+struct err *image_manifest_load(struct image_blobs *b, const struct descriptor *target,
 	const struct platform *wanted, struct image_manifest *ret)
 {
-	return manifest_below(s, target, wanted, false, 0, ret);
+	return manifest_below(b, target, wanted, false, 0, ret);
+}
+
+/* --- labels that keep children --- */
+
+static const char *label_prefix(const char *media_type)
+{
+	if (media_type_is_config(media_type))
+		return "config";
+	if (media_type_is_manifest(media_type))
+		return "m.";
+	if (media_type_is_layer(media_type))
+		return "l.";
+	return "";
+}
+
+struct err *image_label_children(
+	struct image_blobs *b, const struct descriptor *parent, const struct image_index *children)
+{
+	autoval(strmap) labels = STRMAP_INIT;
+	size_t n_of_kind[4] = {0};
+
+	if (children->n_entries == 0)
+		return NULL;
+	for (size_t i = 0; i < children->n_entries; i++) {
+		const struct descriptor *d = &children->entries[i].descriptor;
+		const char *prefix = label_prefix(d->media_type);
+		bool is_config = *prefix == 'c';
+		size_t *n = &n_of_kind[is_config ? 0 : *prefix == 'm' ? 1 : *prefix ? 2 : 3];
+		autofree char *key =
+			is_config && *n == 0
+				? xasprintf("containerd.io/gc.ref.content.config")
+				: xasprintf("containerd.io/gc.ref.content.%s%zu", prefix, *n);
+
+		strmap_set(&labels, key, d->digest);
+		(*n)++;
+	}
+	return b->ops->label(b, parent->digest, &labels);
 }
