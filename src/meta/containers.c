@@ -25,11 +25,7 @@ void container_free(struct container *c)
 	free(c->snapshotter);
 	free(c->snapshot_key);
 	free(c->sandbox);
-	for (size_t i = 0; i < c->n_extensions; i++) {
-		free(c->extensions[i].name);
-		any_done(&c->extensions[i].value);
-	}
-	free(c->extensions);
+	extensions_done(&c->extensions);
 	free(c);
 }
 
@@ -41,107 +37,9 @@ void container_list_done(struct container_list *l)
 	*l = (struct container_list){0};
 }
 
-void container_set_extension(struct container *c, const char *name, const struct any *value)
-{
-	struct container_extension *x;
-	size_t at = 0;
-
-	while (at < c->n_extensions && strcmp(c->extensions[at].name, name) < 0)
-		at++;
-	if (at == c->n_extensions || strcmp(c->extensions[at].name, name) != 0) {
-		c->extensions = xreallocarray(c->extensions, c->n_extensions + 1, sizeof(*x));
-		memmove(c->extensions + at + 1, c->extensions + at,
-			(c->n_extensions++ - at) * sizeof(*x));
-		c->extensions[at] = (struct container_extension){.name = xstrdup(name)};
-	}
-	any_copy(&c->extensions[at].value, value);
-}
-
-static void extension_remove(struct container *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_extensions; i++) {
-		if (strcmp(c->extensions[i].name, name) != 0)
-			continue;
-		free(c->extensions[i].name);
-		any_done(&c->extensions[i].value);
-		memmove(c->extensions + i, c->extensions + i + 1,
-			(--c->n_extensions - i) * sizeof(*c->extensions));
-		return;
-	}
-}
-
-static void extensions_clear(struct container *c)
-{
-	for (size_t i = 0; i < c->n_extensions; i++) {
-		free(c->extensions[i].name);
-		any_done(&c->extensions[i].value);
-	}
-	c->n_extensions = 0;
-}
-
-static const struct any *find_extension(const struct container *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_extensions; i++)
-		if (strcmp(c->extensions[i].name, name) == 0)
-			return &c->extensions[i].value;
-	return NULL;
-}
-
 /* --- rows --- */
 
-/* One after the other: name, type URL (both with their NUL), length as eight bytes, value. */
-static void pack_extensions(struct buf *to, const struct container *c)
-{
-	for (size_t i = 0; i < c->n_extensions; i++) {
-		const struct container_extension *x = &c->extensions[i];
-		uint64_t len = x->value.len;
-
-		if (!x->value.type_url)
-			continue;
-		if (!buf_append(to, x->name, strlen(x->name) + 1) ||
-			!buf_append(to, x->value.type_url, strlen(x->value.type_url) + 1) ||
-			!buf_append(to, &len, sizeof(len)) || !buf_append(to, x->value.value, len))
-			abort(); /* requests are far smaller than the buffer's maximum */
-	}
-}
-
-static struct err *unpack_extensions(sqlite3_stmt *st, int column, struct container *c)
-{
-	const char *p = sqlite3_column_blob(st, column);
-	size_t left = (size_t)sqlite3_column_bytes(st, column);
-
-	while (left > 0) {
-		const char *type = memchr(p, '\0', left);
-		const char *end =
-			type ? memchr(type + 1, '\0', left - (size_t)(type + 1 - p)) : NULL;
-		struct any value = ANY_INIT;
-		uint64_t len;
-
-		if (!end || left - (size_t)(end + 1 - p) < sizeof(len))
-			return err_new(
-				ERR_DATA_LOSS, "malformed extensions in the metadata database");
-		memcpy(&len, end + 1, sizeof(len));
-		end += 1 + sizeof(len);
-		if (len > left - (size_t)(end - p))
-			return err_new(
-				ERR_DATA_LOSS, "malformed extensions in the metadata database");
-		any_set(&value, type + 1, end, len);
-		container_set_extension(c, p, &value);
-		any_done(&value);
-		left -= (size_t)(end - p) + len;
-		p = end + len;
-	}
-	return NULL;
-}
-
 #define COLUMNS "id, created, updated, image, runtime, snapshotter, snapshot_key, sandbox, labels"
-
-static void read_any(sqlite3_stmt *st, int column, struct any *ret)
-{
-	if (sqlite3_column_type(st, column) != SQLITE_NULL)
-		any_set(ret, sql_peek(st, column), sqlite3_column_blob(st, column + 1),
-			(size_t)sqlite3_column_bytes(st, column + 1));
-}
 
 /* What filters look at; the rest is read only for rows that match. */
 static struct err *read_head(sqlite3_stmt *st, struct container *c)
@@ -169,9 +67,9 @@ static struct err *read_tail(struct conn *conn, int64_t id, struct container *c)
 	TRY(sql_row(conn, st, &found));
 	if (!found)
 		return err_new(ERR_DATA_LOSS, "container \"%s\" has no specification", c->id);
-	read_any(st, 0, &c->runtime_options);
-	read_any(st, 2, &c->spec);
-	return unpack_extensions(st, 4, c);
+	unpack_any(st, 0, &c->runtime_options);
+	unpack_any(st, 2, &c->spec);
+	return unpack_extensions(st, 4, &c->extensions);
 }
 
 static struct err *read_one(
@@ -225,7 +123,7 @@ static struct err *write_row(
 	const struct any *o = &w->runtime_options;
 
 	touch(c, ns, w);
-	pack_extensions(&extensions, w);
+	pack_extensions(&extensions, &w->extensions);
 	TRY(sql_run(c,
 		"INSERT OR REPLACE INTO container_specs(id, options_type, options, extensions,"
 		" spec_type, spec) VALUES(nullif(?1,0),?2,?3,?4,?5,?6)",
@@ -250,7 +148,7 @@ struct job {
 static struct err *check(const struct container *c)
 {
 	TRY(err_wrap(identifier_check(c->id), "container.ID"));
-	if (c->n_extensions > 0 && !*c->extensions[0].name)
+	if (c->extensions.n > 0 && !*c->extensions.items[0].name)
 		return err_new(ERR_INVALID,
 			"container.Extension keys must not be zero-length: invalid argument");
 	TRY(err_wrap(labels_check(&c->labels), "containers.Labels"));
@@ -358,8 +256,7 @@ static struct container *copy(const struct container *c)
 	to->snapshotter = xstrdup(str_or(c->snapshotter, ""));
 	to->snapshot_key = xstrdup(str_or(c->snapshot_key, ""));
 	to->sandbox = xstrdup(str_or(c->sandbox, ""));
-	for (size_t i = 0; i < c->n_extensions; i++)
-		container_set_extension(to, c->extensions[i].name, &c->extensions[i].value);
+	extensions_copy(&to->extensions, &c->extensions);
 	return to;
 }
 
@@ -410,27 +307,13 @@ static void replace(char **to, const char *value)
 	*to = xstrdup(str_or(value, ""));
 }
 
-static void copy_extensions(struct container *to, const struct container *from)
-{
-	extensions_clear(to);
-	for (size_t i = 0; i < from->n_extensions; i++)
-		container_set_extension(to, from->extensions[i].name, &from->extensions[i].value);
-}
-
 static struct err *apply_path(struct container *to, const struct container *from, const char *path)
 {
 	if (apply_map_path(&to->labels, &from->labels, path, "labels"))
 		return NULL;
-	if (str_starts(path, "extensions.")) {
-		const struct any *value = find_extension(from, path + 11);
-
-		if (value)
-			container_set_extension(to, path + 11, value);
-		else
-			extension_remove(to, path + 11);
-	} else if (strcmp(path, "extensions") == 0) {
-		copy_extensions(to, from);
-	} else if (strcmp(path, "spec") == 0) {
+	if (extensions_apply_path(&to->extensions, &from->extensions, path))
+		return NULL;
+	if (strcmp(path, "spec") == 0) {
 		any_copy(&to->spec, &from->spec);
 	} else if (strcmp(path, "image") == 0) {
 		replace(&to->image, from->image);

@@ -4,11 +4,7 @@
 
 #include "base/any.h"
 #include "meta/db.h"
-
-struct container_extension {
-	char *name;
-	struct any value;
-};
+#include "meta/extensions.h"
 
 struct container {
 	char *id;
@@ -19,8 +15,7 @@ struct container {
 	struct any spec;
 	char *snapshotter, *snapshot_key;
 	char *sandbox;
-	struct container_extension *extensions; /* sorted by name */
-	size_t n_extensions;
+	struct extensions extensions;
 	struct timestamp created_at, updated_at;
 };
 
@@ -32,7 +27,6 @@ struct container_list {
 struct container *container_new(void);
 void container_free(struct container *c);
 DEFINE_AUTOPTR(container, container_free);
-void container_set_extension(struct container *c, const char *name, const struct any *value);
 void container_list_done(struct container_list *l);
 DEFINE_AUTOVAL(container_list, container_list_done);
 

@@ -152,6 +152,14 @@ static struct err *add_container(struct sweep *s, sqlite3_stmt *st)
 	return add_labels(s, n, st, 2, true);
 }
 
+static struct err *add_sandbox(struct sweep *s, sqlite3_stmt *st)
+{
+	struct gc_node *n =
+		gc_graph_node(s->graph, GC_SANDBOX, sql_peek(st, 0), NULL, sql_peek(st, 1));
+
+	return add_labels(s, n, st, 2, true);
+}
+
 /* A reservation is in use by the one who makes it. */
 static struct err *add_snapshot(struct sweep *s, sqlite3_stmt *st)
 {
@@ -241,6 +249,7 @@ static struct err *scan_all(struct conn *c, void *arg)
 	TRY(scan(c, arg, "SELECT ns, ref, expires, expected, id FROM ingests", add_ingest));
 	TRY(scan(c, arg, "SELECT ns, id, labels, snapshotter, snapshot_key FROM containers",
 		add_container));
+	TRY(scan(c, arg, "SELECT ns, id, labels FROM sandboxes", add_sandbox));
 	return scan(c, arg,
 		"SELECT s.ns, s.key, s.labels, s.snapshotter, p.key, s.id, s.reserved"
 		" FROM snapshots s LEFT JOIN snapshots p ON p.id=s.parent ORDER BY s.id",
@@ -287,6 +296,7 @@ static struct err *remove_row(struct conn *c, const struct gc_node *n, bool *ret
 	case GC_SNAPSHOT:
 		return remove_snapshot(c, n, ret_deferred);
 	case GC_CONTAINER:
+	case GC_SANDBOX:
 		break; /* always a root */
 	}
 	return NULL;
@@ -367,6 +377,7 @@ static void announce(struct meta *m, struct sweep *s, const struct gc_node *n)
 					 .snapshotter = n->snapshotter});
 		break;
 	case GC_CONTAINER:
+	case GC_SANDBOX:
 		break;
 	}
 }

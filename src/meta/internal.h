@@ -16,6 +16,7 @@
 #include "base/filter.h"
 #include "base/thread.h"
 #include "meta/db.h"
+#include "meta/extensions.h"
 
 #define META_READERS 4
 #define META_PACKED_MAX ((size_t)64 * 1024 * 1024)
@@ -142,6 +143,10 @@ void pack_labels(struct buf *to, const struct strmap *labels);
 CHECKED struct err *unpack_labels(sqlite3_stmt *st, int column, struct strmap *ret);
 /* The entries as they are after being stored. */
 void labels_drop_empty(struct strmap *labels);
+/* From a column of its type and the next of its value. */
+void unpack_any(sqlite3_stmt *st, int column, struct any *ret);
+void pack_extensions(struct buf *to, const struct extensions *x);
+CHECKED struct err *unpack_extensions(sqlite3_stmt *st, int column, struct extensions *ret);
 /* "labels" or "labels.x" of an update mask, `prefix` being "labels". False when the path is another
  * one. */
 bool apply_map_path(
@@ -171,7 +176,7 @@ void note_removed_ingest(struct meta *m, const char *ns, int64_t id, const char 
 
 /* --- what a write tells a collection under way (gc.c) --- */
 
-enum gc_type { GC_CONTENT, GC_SNAPSHOT, GC_CONTAINER, GC_IMAGE, GC_LEASE, GC_INGEST };
+enum gc_type { GC_CONTENT, GC_SNAPSHOT, GC_CONTAINER, GC_IMAGE, GC_LEASE, GC_INGEST, GC_SANDBOX };
 
 /* The object was written, or something refers to it now: a collection under way keeps it. `extra`
  * (may be NULL) is the snapshotter of a snapshot. */

@@ -158,7 +158,8 @@ struct err *namespace_update(struct meta *m, const char *name, const struct strm
 	return NULL;
 }
 
-/* The kinds of object still in the namespace, in containerd's words and order. */
+/* The kinds of object still in the namespace, in containerd's words and order; sandboxes, which it
+ * would drop in silence, are among them here. */
 static struct err *list_contents(struct conn *c, const char *name, struct strv *to)
 {
 	autostmt st = NULL;
@@ -173,6 +174,9 @@ static struct err *list_contents(struct conn *c, const char *name, struct strv *
 	TRY(sql_exists(c, &row, "SELECT 1 FROM containers WHERE ns=?1 LIMIT 1", "s", name));
 	if (row)
 		strv_add(to, "containers");
+	TRY(sql_exists(c, &row, "SELECT 1 FROM sandboxes WHERE ns=?1 LIMIT 1", "s", name));
+	if (row)
+		strv_add(to, "sandboxes");
 	TRY(sql_start(c, &st,
 		"SELECT DISTINCT snapshotter FROM snapshots WHERE ns=?1 ORDER BY snapshotter", "s",
 		name));

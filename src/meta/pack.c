@@ -38,6 +38,13 @@ struct err *unpack_labels(sqlite3_stmt *st, int column, struct strmap *ret)
 	return NULL;
 }
 
+void unpack_any(sqlite3_stmt *st, int column, struct any *ret)
+{
+	if (sqlite3_column_type(st, column) != SQLITE_NULL)
+		any_set(ret, sql_peek(st, column), sqlite3_column_blob(st, column + 1),
+			(size_t)sqlite3_column_bytes(st, column + 1));
+}
+
 void labels_drop_empty(struct strmap *labels)
 {
 	size_t n = 0;

@@ -52,6 +52,11 @@ static const char *const steps[] = {
 	" labels BLOB, PRIMARY KEY(ns, id)) WITHOUT ROWID;"
 	"CREATE TABLE lease_resources(ns TEXT NOT NULL, lease TEXT NOT NULL, type TEXT NOT NULL,"
 	" id TEXT NOT NULL, PRIMARY KEY(ns, lease, type, id)) WITHOUT ROWID;",
+
+	"CREATE TABLE sandboxes(ns TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL,"
+	" updated INTEGER NOT NULL, labels BLOB, runtime TEXT NOT NULL, options_type TEXT,"
+	" options BLOB, sandboxer TEXT NOT NULL, extensions BLOB, spec_type TEXT, spec BLOB,"
+	" PRIMARY KEY(ns, id)) WITHOUT ROWID;",
 };
 
 #define SCHEMA_VERSION ((int)ARRAY_LEN(steps))

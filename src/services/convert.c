@@ -85,15 +85,15 @@ void mounts_from_wire(struct mounts *to, Types__Mount *const *from, size_t n)
 static void extensions_to_wire(
 	const struct container *c, Containers__Container *w, struct arena *arena)
 {
-	w->n_extensions = c->n_extensions;
-	w->extensions = arena_array(arena, c->n_extensions, sizeof(*w->extensions));
-	for (size_t i = 0; i < c->n_extensions; i++) {
+	w->n_extensions = c->extensions.n;
+	w->extensions = arena_array(arena, c->extensions.n, sizeof(*w->extensions));
+	for (size_t i = 0; i < c->extensions.n; i++) {
 		Containers__Container__ExtensionsEntry *e =
 			ARENA_NEW(arena, Containers__Container__ExtensionsEntry);
 
 		containers__container__extensions_entry__init(e);
-		e->key = c->extensions[i].name;
-		e->value = any_to_wire(&c->extensions[i].value, arena);
+		e->key = c->extensions.items[i].name;
+		e->value = any_to_wire(&c->extensions.items[i].value, arena);
 		w->extensions[i] = e;
 	}
 }
@@ -142,7 +142,7 @@ struct container *container_from_wire(const Containers__Container *w)
 		autoval(any) value = ANY_INIT;
 
 		any_from_wire(&value, w->extensions[i]->value);
-		container_set_extension(c, w->extensions[i]->key, &value);
+		extensions_set(&c->extensions, w->extensions[i]->key, &value);
 	}
 	return c;
 }

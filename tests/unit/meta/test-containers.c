@@ -15,8 +15,9 @@ static struct container *sample(const char *id)
 	c->snapshotter = xstrdup("overlayfs");
 	c->snapshot_key = xstrdup(id);
 	labels_set(&c->labels, "a=1", "b.c=two", "nothing=", NULL);
-	container_set_extension(c, "z", &(struct any){(char[]){"tz"}, (uint8_t *)(char[]){"1"}, 1});
-	container_set_extension(c, "m", &(struct any){(char[]){"tm"}, NULL, 0});
+	extensions_set(
+		&c->extensions, "z", &(struct any){(char[]){"tz"}, (uint8_t *)(char[]){"1"}, 1});
+	extensions_set(&c->extensions, "m", &(struct any){(char[]){"tm"}, NULL, 0});
 	return c;
 }
 
@@ -34,12 +35,12 @@ static void check_sample(const struct container *c, const char *id)
 	assert_string_equal(c->sandbox, "");
 	assert_int_equal(c->labels.n, 2);
 	assert_string_equal(strmap_get(&c->labels, "b.c"), "two");
-	assert_int_equal(c->n_extensions, 2);
-	assert_string_equal(c->extensions[0].name, "m");
-	assert_string_equal(c->extensions[0].value.type_url, "tm");
-	assert_int_equal(c->extensions[0].value.len, 0);
-	assert_string_equal(c->extensions[1].name, "z");
-	assert_memory_equal(c->extensions[1].value.value, "1", 1);
+	assert_int_equal(c->extensions.n, 2);
+	assert_string_equal(c->extensions.items[0].name, "m");
+	assert_string_equal(c->extensions.items[0].value.type_url, "tm");
+	assert_int_equal(c->extensions.items[0].value.len, 0);
+	assert_string_equal(c->extensions.items[1].name, "z");
+	assert_memory_equal(c->extensions.items[1].value.value, "1", 1);
 	assert_int_equal(timestamp_compare(c->created_at, c->updated_at), 0);
 	assert_false(timestamp_is_zero(c->created_at));
 }
@@ -90,7 +91,7 @@ static void test_validation(void **state)
 		"create container failed validation: container.Snapshotter must be set if "
 		"container.SnapshotKey is set: invalid argument");
 	c->snapshotter = xstrdup("s");
-	container_set_extension(c, "", &c->spec);
+	extensions_set(&c->extensions, "", &c->spec);
 	refused(containers_create(f->meta, &in_test, c, &none), ERR_INVALID,
 		"create container failed validation: container.Extension keys must not be "
 		"zero-length: invalid argument");
@@ -131,16 +132,16 @@ static void test_update_with_mask(void **state)
 
 	ok(containers_create(f->meta, &in_test, c, &made));
 	labels_set(&other->labels, "a=changed", "b.c=ignored", NULL);
-	container_set_extension(
-		other, "m", &(struct any){(char[]){"new"}, (uint8_t *)(char[]){"xy"}, 2});
+	extensions_set(&other->extensions, "m",
+		&(struct any){(char[]){"new"}, (uint8_t *)(char[]){"xy"}, 2});
 	other->image[0] = 'X';
 	other->snapshot_key[0] = 'k';
 	ok(containers_update(f->meta, &in_test, other, paths, ARRAY_LEN(paths), &now));
 	assert_int_equal(now->labels.n, 2);
 	assert_string_equal(strmap_get(&now->labels, "a"), "changed");
 	assert_string_equal(strmap_get(&now->labels, "b.c"), "two");
-	assert_int_equal(now->n_extensions, 2);
-	assert_string_equal(now->extensions[0].value.type_url, "new");
+	assert_int_equal(now->extensions.n, 2);
+	assert_string_equal(now->extensions.items[0].value.type_url, "new");
 	assert_int_equal(now->image[0], 'd');
 	assert_string_equal(now->snapshot_key, "k1");
 	refused(containers_update(

@@ -8,13 +8,14 @@
 #include "meta/containers.h"
 #include "meta/images.h"
 #include "meta/leases.h"
+#include "meta/sandboxes.h"
 #include "meta/snapshots.h"
 #include "tests/unit/meta/fixture.h"
 
 static struct strmap none;
 
 /* One row per line: what is made, then what must be left after a collection. */
-enum kind { BLOB, SNAPSHOT, IMAGE, CONTAINER, LEASE };
+enum kind { BLOB, SNAPSHOT, IMAGE, CONTAINER, LEASE, SANDBOX };
 
 struct object {
 	enum kind kind;
@@ -87,6 +88,15 @@ static void make_container(struct meta *m, const struct object *o, const struct 
 	ok(containers_create(m, &in_test, c, &made));
 }
 
+static void make_sandbox(struct meta *m, const struct object *o, const struct strmap *labels)
+{
+	autoptr(sandbox) s = sandbox_new(), *made = NULL;
+
+	s->id = xstrdup(o->name);
+	strmap_copy(&s->labels, labels);
+	ok(sandboxes_create(m, &in_test, s, &made));
+}
+
 /* A lease holds a blob "A", a snapshot "sn/x" or an image "image/x". */
 static void make_lease(struct meta *m, const struct object *o, const struct strmap *labels)
 {
@@ -109,6 +119,7 @@ static bool is_there(struct meta *m, const struct object *o)
 	autoval(snapshot_chain) chain = {0};
 	autoval(image) image = {0};
 	autoptr(container) container = NULL;
+	autoptr(sandbox) sandbox = NULL;
 	autoval(lease_resource_list) resources = {0};
 	struct err *e = NULL;
 	bool there;
@@ -121,6 +132,8 @@ static bool is_there(struct meta *m, const struct object *o)
 		e = images_get(m, &in_test, o->name, &image);
 	if (o->kind == CONTAINER)
 		e = containers_get(m, &in_test, o->name, &container);
+	if (o->kind == SANDBOX)
+		e = sandboxes_get(m, &in_test, o->name, &sandbox);
 	if (o->kind == LEASE)
 		e = leases_list_resources(m, &in_test, o->name, &resources);
 	there = !e;
@@ -154,6 +167,11 @@ static const struct scenario scenarios[] = {
 			{SNAPSHOT, "c", .kept = true}, {BLOB, "A", .kept = true},
 			{CONTAINER, "c1", {"ref.content.x=%A", "ref.snapshot.sn/x=c"},
 				.refers = "b", .kept = true}}},
+	{"a sandbox keeps what it is labelled with",
+		{{SNAPSHOT, "a", .kept = true}, {SNAPSHOT, "b"}, {BLOB, "A", .kept = true},
+			{BLOB, "B"},
+			{SANDBOX, "s1", {"ref.content.x=%A", "ref.snapshot.sn/x=a"},
+				.kept = true}}},
 	{"roots by label", {{BLOB, "A", {"root=yes", "ref.content=%B"}, .kept = true},
 				   {BLOB, "B", .kept = true},
 				   {SNAPSHOT, "s", {"root=yes"}, .kept = true}, {SNAPSHOT, "t"}}},
@@ -209,7 +227,7 @@ static const struct scenario scenarios[] = {
 static void run_scenario(struct meta *m, const struct scenario *s)
 {
 	static void (*const make[])(struct meta *, const struct object *, const struct strmap *) = {
-		make_blob, make_snapshot, make_image, make_container, make_lease};
+		make_blob, make_snapshot, make_image, make_container, make_lease, make_sandbox};
 	struct gc_result result;
 
 	for (const struct object *o = s->objects; o < s->objects + 8 && o->name; o++) {
@@ -400,7 +418,7 @@ static void run_saver(struct fixture *f, void (*save)(struct meta *m), size_t n)
 
 static void test_saved_between_mark_and_sweep(void **state)
 {
-	static void (*const savers[])(struct meta *m) = {save_by_image, save_by_lease,
+	static void (*const savers[])(struct meta * m) = {save_by_image, save_by_lease,
 		save_by_container, save_by_root_label, save_by_label_of_a_root, save_by_exists};
 
 	for (size_t i = 0; i < ARRAY_LEN(savers); i++) {
