@@ -227,12 +227,14 @@ struct err *level_parse(
 	struct invocation *in, int argc, char *const *argv, int *ret_used, bool *ret_help)
 {
 	struct level *level = &in->levels[in->n_levels - 1];
+	bool ended = false;
 	int i = 0;
 
 	while (i < argc && argv[i][0] == '-' && argv[i][1]) {
 		int used;
 
-		if (strcmp(argv[i], "--") == 0) {
+		ended = strcmp(argv[i], "--") == 0;
+		if (ended) {
 			i++;
 			break;
 		}
@@ -240,8 +242,12 @@ struct err *level_parse(
 		i += used;
 	}
 	*ret_used = i;
-	if (!level->command->commands)
+	if (level->command->commands)
+		return NULL;
+	if (!ended)
 		return parse_rest(in, level, argc - i, argv + i, ret_help);
+	for (; i < argc; i++)
+		strv_add(&in->args, argv[i]);
 	return NULL;
 }
 
