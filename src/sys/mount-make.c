@@ -9,6 +9,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "sys/id-map.h"
+#include "sys/loop.h"
 
 #define MOUNT_DATA_MAX 4095	/* mount(2) copies one page with its NUL */
 #define FSCONFIG_STRING_MAX 255 /* fsconfig(2) takes a string of 256 bytes with its NUL */
@@ -170,8 +172,24 @@ static struct err *attach_tree(int tree, int target_fd, const struct mount *m)
 	return NULL;
 }
 
-static struct err *make_by_context(
-	const struct mount *m, const struct mount_plan *p, int target_fd, int *ret_tree)
+/* The mount must not be anywhere yet. */
+static struct err *map_ids(
+	int tree, const struct mount *m, const struct mount_plan *p, int userns_fd)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_IDMAP,
+		.userns_fd = (uint64_t)userns_fd,
+	};
+	unsigned recursive = p->flags & MS_REC ? AT_RECURSIVE : 0;
+
+	if (userns_fd < 0 ||
+		mount_setattr(tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof(attr)) == 0)
+		return NULL;
+	return err_sys(errno, "mount %s %s: map its ids", m->type, str_or(m->source, ""));
+}
+
+static struct err *make_by_context(const struct mount *m, const struct mount_plan *p, int userns_fd,
+	int target_fd, int *ret_tree)
 {
 	autofd context = fsopen(m->type, FSOPEN_CLOEXEC);
 	autofd tree = -1;
@@ -182,13 +200,14 @@ static struct err *make_by_context(
 	tree = fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attrs_of(p->flags));
 	if (tree < 0)
 		return context_err(context, errno, m, str_or(m->source, ""));
+	TRY(map_ids(tree, m, p, userns_fd));
 	TRY(attach_tree(tree, target_fd, m));
 	*ret_tree = TAKE_FD(tree);
 	return NULL;
 }
 
-static struct err *make_by_clone(
-	const struct mount *m, const struct mount_plan *p, int target_fd, int *ret_tree)
+static struct err *make_by_clone(const struct mount *m, const struct mount_plan *p, int userns_fd,
+	int target_fd, int *ret_tree)
 {
 	unsigned recursive = p->flags & MS_REC ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {.attr_set = attrs_of(p->flags)};
@@ -204,6 +223,7 @@ static struct err *make_by_clone(
 		mount_setattr(tree, "", AT_EMPTY_PATH | (p->is_recursive_ro ? recursive : 0), &attr,
 			sizeof(attr)) < 0)
 		return err_sys(errno, "bind mount %s: set its attributes", m->source);
+	TRY(map_ids(tree, m, p, userns_fd));
 	TRY(attach_tree(tree, target_fd, m));
 	*ret_tree = TAKE_FD(tree);
 	return NULL;
@@ -312,22 +332,6 @@ static struct err *make_by_mount(const struct mount *m, const struct mount_plan 
 	return NULL;
 }
 
-static struct err *set_propagation(const struct mount *m, const struct mount_plan *p, int top_fd)
-{
-	struct mount_attr attr = {.propagation = p->propagation & ~(unsigned long)MS_REC};
-	unsigned recursive = p->propagation & MS_REC ? AT_RECURSIVE : 0;
-	char path[PROC_FD_PATH];
-
-	if (!p->propagation)
-		return NULL;
-	if (mount_setattr(top_fd, "", AT_EMPTY_PATH | recursive, &attr, sizeof(attr)) == 0)
-		return NULL;
-	proc_fd_path(top_fd, path);
-	if (errno == ENOSYS && mount("", path, "", p->propagation, NULL) == 0)
-		return NULL;
-	return err_sys(errno, "mount %s: set its propagation", m->type);
-}
-
 /* Whether mount(2) may manage what the new calls did not: they are missing altogether, or do not
  * know an overlay's "lowerdir+" or its long paths yet. */
 static bool is_worth_mount2(const struct mount *m, const struct err *e)
@@ -337,27 +341,31 @@ static bool is_worth_mount2(const struct mount *m, const struct err *e)
 	return errnum == ENOSYS || (str_eq(m->type, "overlay") && errnum == EINVAL);
 }
 
-static struct err *make_new(
-	const struct mount *m, const struct mount_plan *p, int target_fd, int *ret_top)
+static struct err *make_new(const struct mount *m, const struct mount_plan *p, int userns_fd,
+	int target_fd, int *ret_top)
 {
 	if (p->flags & MS_BIND)
-		return make_by_clone(m, p, target_fd, ret_top);
-	return make_by_context(m, p, target_fd, ret_top);
+		return make_by_clone(m, p, userns_fd, target_fd, ret_top);
+	return make_by_context(m, p, userns_fd, target_fd, ret_top);
 }
 
-static struct err *make_either(const struct mount *m, const struct mount_plan *p,
-	const struct mount_target *target, int target_fd, int *ret_top)
+struct err *mount_make_plain(const struct mount *m, const struct mount_plan *p,
+	const struct mount_target *target, int userns_fd)
 {
 	bool is_overlay = str_eq(m->type, "overlay");
+	autofd target_fd = -1;
+	autofd top_fd = -1;
 	autoptr(err) first = NULL;
 	struct err *second;
 
+	TRY(mount_target_open(target, &target_fd));
 	if (!(p->flags & MS_REMOUNT) && !(is_overlay && atomic_load(&overlay_lacks_append))) {
-		first = make_new(m, p, target_fd, ret_top);
-		if (!first || !is_worth_mount2(m, first))
+		first = make_new(m, p, userns_fd, target_fd, &top_fd);
+		/* mount(2) knows no ids. */
+		if (!first || userns_fd >= 0 || !is_worth_mount2(m, first))
 			return TAKE(first);
 	}
-	second = make_by_mount(m, p, target, target_fd, ret_top);
+	second = make_by_mount(m, p, target, target_fd, &top_fd);
 	if (!second && first && is_overlay)
 		atomic_store(&overlay_lacks_append, true);
 	/* The first has the kernel's own words. */
@@ -368,13 +376,76 @@ static struct err *make_either(const struct mount *m, const struct mount_plan *p
 	return second;
 }
 
+struct err *mount_set_propagation(
+	const struct mount *m, const struct mount_plan *p, const struct mount_target *target)
+{
+	struct mount_attr attr = {.propagation = p->propagation & ~(unsigned long)MS_REC};
+	unsigned recursive = p->propagation & MS_REC ? AT_RECURSIVE : 0;
+	char path[PROC_FD_PATH];
+	autofd top_fd = -1;
+
+	if (!p->propagation)
+		return NULL;
+	TRY(mount_target_open(target, &top_fd));
+	if (mount_setattr(top_fd, "", AT_EMPTY_PATH | recursive, &attr, sizeof(attr)) == 0)
+		return NULL;
+	proc_fd_path(top_fd, path);
+	if (errno == ENOSYS && mount("", path, "", p->propagation, NULL) == 0)
+		return NULL;
+	return err_sys(errno, "mount %s: set its propagation", m->type);
+}
+
+/* --- with what it needs --- */
+
+static struct err *open_userns(const struct mount_plan *p, int *ret)
+{
+	autofree struct id_map *uids = NEW(struct id_map);
+	autofree struct id_map *gids = NEW(struct id_map);
+
+	if (!p->uidmap || !p->gidmap)
+		return NULL;
+	TRY(id_map_parse(p->uidmap, uids));
+	TRY(id_map_parse(p->gidmap, gids));
+	return id_map_open(uids, gids, ret);
+}
+
+static struct err *open_loop(
+	const struct mount *m, const struct mount_plan *p, int *ret, char **ret_device)
+{
+	struct loop_options options = {
+		.is_readonly = p->flags & MS_RDONLY,
+		.is_direct = p->has_direct_io,
+	};
+
+	if (!p->has_loop || (p->flags & MS_REMOUNT))
+		return NULL;
+	return loop_attach(str_or(m->source, ""), &options, ret, ret_device);
+}
+
+static struct err *make_ready(const struct mount *m, const struct mount_plan *p,
+	const struct mount_target *target, int userns_fd)
+{
+	if (mount_needs_helpers(m, p, userns_fd))
+		return mount_make_with_helpers(m, p, target, userns_fd);
+	return mount_make_plain(m, p, target, userns_fd);
+}
+
 struct err *mount_make(
 	const struct mount *m, const struct mount_plan *p, const struct mount_target *target)
 {
-	autofd target_fd = -1;
-	autofd top_fd = -1;
+	struct mount ready = *m; /* borrows */
+	autofree char *device = NULL;
+	autofd loop_fd = -1;
+	autofd userns_fd = -1;
+	struct err *e;
 
-	TRY(mount_target_open(target, &target_fd));
-	TRY(make_either(m, p, target, target_fd, &top_fd));
-	return set_propagation(m, p, top_fd);
+	TRY(open_userns(p, &userns_fd));
+	TRY(open_loop(m, p, &loop_fd, &device));
+	if (device)
+		ready.source = device;
+	TRY(make_ready(&ready, p, target, userns_fd));
+	e = mount_set_propagation(m, p, target);
+	if (e && !(p->flags & MS_REMOUNT))
+		mount_target_detach(target);
+	return e;
 }

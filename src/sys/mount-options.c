@@ -63,27 +63,50 @@ static const struct flag_option *find_option(
 void mount_plan_done(struct mount_plan *p)
 {
 	strv_done(&p->data);
+	free(p->uidmap);
+	free(p->gidmap);
 	*p = (struct mount_plan){0};
 }
 
-static struct err *parse_special(const char *option, bool *ret_consumed)
+/* A later one replaces an earlier one. */
+static void set_text(char **text, const char *value)
 {
-	*ret_consumed = strcmp(option, "defaults") == 0;
+	free(*text);
+	*text = xstrdup(value);
+}
+
+/* Options for whoever makes the mount; the rest goes to the file system. */
+static struct err *parse_special(struct mount_plan *p, const char *option)
+{
 	if (str_starts(option, "X-containerd."))
 		return err_new(ERR_INVALID,
 			"internal mount option \"%s\" was not consumed by the mount manager",
 			option);
-	if (strcmp(option, "loop") == 0 || str_starts(option, "uidmap=") ||
-		str_starts(option, "gidmap="))
-		return err_new(
-			ERR_UNIMPLEMENTED, "mount option \"%s\" is not supported here", option);
+	if (strcmp(option, "loop") == 0)
+		p->has_loop = true;
+	else if (str_starts(option, "uidmap="))
+		set_text(&p->uidmap, option + strlen("uidmap="));
+	else if (str_starts(option, "gidmap="))
+		set_text(&p->gidmap, option + strlen("gidmap="));
+	else if (strcmp(option, "defaults") != 0)
+		strv_add(&p->data, option);
 	return NULL;
+}
+
+/* With a loop device this is its own and not the file system's. */
+static void take_direct_io(struct mount_plan *p)
+{
+	for (size_t i = p->data.n; p->has_loop && i-- > 0;) {
+		if (strcmp(p->data.items[i], "direct-io") != 0)
+			continue;
+		strv_remove_at(&p->data, i);
+		p->has_direct_io = true;
+	}
 }
 
 static struct err *parse_one(struct mount_plan *p, const char *option)
 {
 	const struct flag_option *f = find_option(flag_options, ARRAY_LEN(flag_options), option);
-	bool consumed;
 
 	if (f) {
 		p->flags = f->clears ? p->flags & ~f->flag : p->flags | f->flag;
@@ -96,10 +119,13 @@ static struct err *parse_one(struct mount_plan *p, const char *option)
 		p->propagation = f->flag;
 		return NULL;
 	}
-	TRY(parse_special(option, &consumed));
-	if (!consumed)
-		strv_add(&p->data, option);
-	return NULL;
+	return parse_special(p, option);
+}
+
+/* A mapping goes on over commas: "uidmap=0:1000:1,1:2000:10". */
+static const char *end_of_mapping(const char *at)
+{
+	return at + strspn(at, "0123456789:,");
 }
 
 /* An element may carry several options joined by commas; overlay's paths escape theirs, and quoted
@@ -110,6 +136,8 @@ static struct err *parse_element(struct mount_plan *p, const char *element)
 	bool quoted = false;
 
 	for (const char *at = element;; at++) {
+		if (at == start && (str_starts(at, "uidmap=") || str_starts(at, "gidmap=")))
+			at = end_of_mapping(at + strlen("uidmap="));
 		if (*at == '\\' && at[1]) {
 			at++;
 			continue;
@@ -135,6 +163,7 @@ struct err *mount_plan_parse(const struct mount *m, struct mount_plan *ret)
 
 	for (size_t i = 0; i < m->options.n; i++)
 		TRY(parse_element(&p, m->options.items[i]));
+	take_direct_io(&p);
 	if (str_eq(m->type, "bind"))
 		p.flags |= MS_BIND;
 	if (str_eq(m->type, "rbind"))

@@ -80,19 +80,25 @@ struct err *mount_target_open(const struct mount_target *t, int *ret_fd)
 	return NULL;
 }
 
+void mount_target_detach(const struct mount_target *t)
+{
+	autofree char *path = NULL;
+	autofd fd = -1;
+
+	err_free(mount_target_open(t, &fd));
+	if (fd < 0)
+		return;
+	path = xasprintf("/proc/self/fd/%d", fd);
+	umount2(path, MNT_DETACH);
+}
+
 /* Take off what was mounted last at each target, from the last mount to the first. */
 static void undo(const struct mounts *m, size_t n, const char *target)
 {
 	while (n--) {
 		struct mount_target t = {target, m->items[n].target};
-		autofree char *path = NULL;
-		autofd fd = -1;
 
-		err_free(mount_target_open(&t, &fd));
-		if (fd < 0)
-			continue;
-		path = xasprintf("/proc/self/fd/%d", fd);
-		umount2(path, MNT_DETACH);
+		mount_target_detach(&t);
 	}
 }
 
