@@ -173,12 +173,13 @@ static struct err *init_shims(struct daemon *d, struct plugin_info *p)
 	return NULL; /* the manager is part of the runtime plugin's */
 }
 
-static struct err *init_runtime(struct daemon *d, struct plugin_info *p)
+/* `root` and `state` stay with the caller. */
+static void shim_options(
+	const struct daemon *d, const char *root, const char *state, struct shim_options *ret)
 {
 	const struct config *c = d->config;
-	autofree char *root = plugin_root(d, p->type, p->id);
-	autofree char *state = plugin_state(d, p->type, p->id);
-	struct task_manager_options options = {
+
+	*ret = (struct shim_options){
 		.root = root,
 		.state = state,
 		.address = c->address,
@@ -191,13 +192,20 @@ static struct err *init_runtime(struct daemon *d, struct plugin_info *p)
 		.load_timeout_ms = c->shim_load_ns / NS_PER_MS,
 		.cleanup_timeout_ms = c->shim_cleanup_ns / NS_PER_MS,
 		.shutdown_timeout_ms = c->shim_shutdown_ns / NS_PER_MS,
-		.state_timeout_ms = c->task_state_ns / NS_PER_MS,
+	};
+}
+
+static struct err *init_runtime(struct daemon *d, struct plugin_info *p)
+{
+	autofree char *root = plugin_root(d, p->type, p->id);
+	autofree char *state = plugin_state(d, p->type, p->id);
+	struct task_manager_options options = {
+		.state_timeout_ms = d->config->task_state_ns / NS_PER_MS,
 		.container_runtime = container_runtime,
 		.arg = d,
 	};
 
-	TRY(mkdir_p(root, 0711));
-	TRY(mkdir_p(state, 0711));
+	shim_options(d, root, state, &options.shim);
 	strmap_set(&p->exports, "log-uri-schemes", "fifo,binary,binary-v2,file");
 	return task_manager_new(d->loop, d->exchange, &options, &d->tasks);
 }

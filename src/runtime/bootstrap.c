@@ -65,7 +65,7 @@ static bool is_address(const char *text, size_t len)
 	return true;
 }
 
-static struct err *check(const struct bootstrap *b)
+struct err *bootstrap_check(const struct bootstrap *b)
 {
 	if (b->version > SHIM_VERSION_MAX || b->version < 1)
 		return err_new(ERR_UNIMPLEMENTED, "unsupported shim version (%d)", b->version);
@@ -98,7 +98,7 @@ struct err *bootstrap_parse(const char *text, size_t len, struct bootstrap *ret)
 			set(&b, 2, text, len, "ttrpc");
 		}
 	}
-	TRY(check(&b));
+	TRY(bootstrap_check(&b));
 	*ret = b;
 	b = (struct bootstrap){0};
 	return NULL;

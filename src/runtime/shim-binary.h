@@ -5,21 +5,11 @@
  */
 #pragma once
 
-#include "base/any.h"
-#include "base/map.h"
-#include "base/strv.h"
-#include "base/thread.h"
-#include "runtime/bootstrap.h"
-#include "runtime/task-manager.h"
+#include "runtime/shim.h"
 
 /* What `start` reads: the options as an Any, or BootstrapParams (containerd 2.3 and later). */
 enum shim_input { SHIM_INPUT_UNKNOWN, SHIM_INPUT_OPTIONS, SHIM_INPUT_PARAMS };
 
-struct shim_binaries {
-	struct lock lock;
-	struct map paths; /* binary name -> path, owned; guarded by lock */
-	struct map kinds; /* path -> struct shim_kind, owned; guarded by lock */
-};
 void shim_binaries_init(struct shim_binaries *b);
 void shim_binaries_done(struct shim_binaries *b);
 
@@ -28,7 +18,7 @@ CHECKED struct err *shim_binary_resolve(
 	struct shim_binaries *b, const char *runtime, const char *daemon_path, char **ret);
 
 struct shim_command {
-	const struct task_manager_options *options;
+	const struct shim_options *options;
 	const char *binary, *ns, *id, *bundle;
 };
 

@@ -14,7 +14,7 @@
 		autoptr(task) call_t_ = NULL;                                                      \
 		struct err *call_e_ = task_find((m), (ns), (id_), &call_t_);                       \
 		if (!call_e_) {                                                                    \
-			(request).id = call_t_->id;                                                \
+			(request).id = call_t_->shim.id;                                           \
 			call_e_ = call_plain(call_t_, (method), &(request), (cancel));             \
 		}                                                                                  \
 		call_e_;                                                                           \
@@ -39,7 +39,7 @@ struct err *task_start(struct task_manager *m, const char *ns, const char *id, c
 	void *r = NULL;
 
 	TRY(task_find(m, ns, id, &t));
-	request.id = t->id;
+	request.id = t->shim.id;
 	request.exec_id = (char *)str_or(exec, "");
 	TRY(task_call(
 		t, "Start", &request, &shim3__start_response__descriptor, 0, cancel, arena, &r));
@@ -158,7 +158,7 @@ struct err *task_stats(struct task_manager *m, const char *ns, const char *id,
 	void *r = NULL;
 
 	TRY(task_find(m, ns, id, &t));
-	request.id = t->id;
+	request.id = t->shim.id;
 	TRY(task_call(
 		t, "Stats", &request, &shim3__stats_response__descriptor, 0, cancel, arena, &r));
 	any_from_wire(ret, ((const Shim3__StatsResponse *)r)->stats);
@@ -185,7 +185,7 @@ struct err *task_pids(struct task_manager *m, const char *ns, const char *id, st
 	void *r = NULL;
 
 	TRY(task_find(m, ns, id, &t));
-	request.id = t->id;
+	request.id = t->shim.id;
 	TRY(task_call(
 		t, "Pids", &request, &shim3__pids_response__descriptor, 0, cancel, arena, &r));
 	response = r;
@@ -225,7 +225,7 @@ static void info_from_wire(
 	struct process_info *to, const struct task *t, const Shim3__StateResponse *r)
 {
 	*to = (struct process_info){
-		.container_id = xstrdup(t->id),
+		.container_id = xstrdup(t->shim.id),
 		.exec_id = xstrdup(str_or(r->exec_id, "")),
 		.pid = r->pid,
 		.status = r->status >= 0 && (int)r->status <= TASK_PAUSING
@@ -249,7 +249,7 @@ struct err *task_get(struct task_manager *m, const char *ns, const char *id, con
 	void *r = NULL;
 
 	TRY(task_find(m, ns, id, &t));
-	request.id = t->id;
+	request.id = t->shim.id;
 	request.exec_id = (char *)str_or(exec, "");
 	TRY(task_call(t, "State", &request, &shim3__state_response__descriptor,
 		m->options.state_timeout_ms, cancel, arena, &r));
@@ -286,7 +286,7 @@ static void collect(struct task_manager *m, const char *ns, struct listed_tasks 
 	for (size_t i = 0; map_next(&m->tasks, &i, &key, &value);) {
 		struct task *t = value;
 
-		if (t->state != TASK_LIVE || !str_eq(t->ns, ns))
+		if (t->state != TASK_LIVE || !str_eq(t->shim.ns, ns))
 			continue;
 		GROW(to->items, to->n, to->cap);
 		to->items[to->n++] = (struct listed){.t = task_ref(t)};
@@ -302,7 +302,7 @@ static void on_state(void *arg, const struct err *e, const void *reply)
 	else if (err_is(e, ERR_NOT_FOUND) || err_is_closed(e))
 		l->gone = true; /* deleted meanwhile */
 	else
-		l->info = (struct process_info){.container_id = xstrdup(l->t->id),
+		l->info = (struct process_info){.container_id = xstrdup(l->t->shim.id),
 			.exec_id = xstrdup(""),
 			.pid = l->t->pid,
 			.stdin_path = xstrdup(""),
@@ -324,9 +324,10 @@ static void ask_all(struct listed_tasks *all, int64_t timeout_ms)
 		struct task *t = all->items[i].t;
 
 		all->items[i].listing = &l;
-		request.id = t->id;
-		ttrpc_call_async(t->client, t->ns, task_service(t), "State", &request,
-			&shim3__state_response__descriptor, timeout_ms, on_state, &all->items[i]);
+		request.id = t->shim.id;
+		ttrpc_call_async(t->shim.client, t->shim.ns, shim_task_service(&t->shim), "State",
+			&request, &shim3__state_response__descriptor, timeout_ms, on_state,
+			&all->items[i]);
 	}
 	lock_take(&l.lock);
 	while (l.left)
@@ -341,7 +342,7 @@ struct err *task_list(
 {
 	struct listed_tasks all = {0};
 
-	assert(!loop_is_current(m->loop));
+	assert(!loop_is_current(m->host.loop));
 	TRY(cancel_check(cancel));
 	collect(m, ns, &all);
 	ask_all(&all, m->options.state_timeout_ms);

@@ -11,19 +11,17 @@
 #include "base/map.h"
 #include "base/ref.h"
 #include "rpc/message.h"
-#include "rpc/ttrpc.h"
-#include "runtime/bootstrap.h"
-#include "runtime/shim-binary.h"
-#include "runtime/shim-log.h"
+#include "runtime/shim.h"
 #include "runtime/task-manager.h"
 
+/* The file of a bundle that names the sandbox whose shim the task is in. */
+#define SANDBOX_FILE "sandbox"
+
 struct task_manager {
-	struct loop *loop;
+	struct shim_host host;
 	struct exchange *exchange;
-	struct task_manager_options options; /* strings owned */
-	struct strv shim_env;
-	struct shim_binaries binaries;
-	struct pool *pool; /* loading, and taking down behind dead shims */
+	struct task_manager_options options; /* but for `shim`, which is the host's */
+	struct pool *pool;		     /* loading, and taking down behind dead shims */
 	struct lock lock;
 	struct cond ended; /* a task has left the map */
 	/* guarded by lock */
@@ -36,13 +34,9 @@ enum task_state { TASK_STARTING, TASK_LIVE, TASK_ENDING };
 struct task {
 	struct ref ref;
 	struct task_manager *m;
-	char *ns, *id;
-	char *bundle, *binary; /* set while STARTING, then constant; as are the next three */
-	char *address;
-	struct ttrpc_client *client;
-	struct shim_log *log;
-	atomic_int version; /* of the shim's task API */
-	atomic_uint pid;    /* of the init process */
+	struct shim shim; /* set up while STARTING, then constant */
+	bool sandboxed;	  /* the shim belongs to a sandbox: it is not ours to shut down */
+	atomic_uint pid;  /* of the init process */
 	/* guarded by m->lock */
 	enum task_state state;
 	bool creating;	   /* task_create() is not done with it and sees to what happens */
@@ -71,25 +65,11 @@ void task_leave(struct task *t);
 CHECKED struct err *task_call_delete(struct task *t, const char *exec, int64_t timeout_ms,
 	struct cancel *cancel, struct process_exit *ret);
 
-/* --- task-shim.c: one connected shim --- */
-
-void task_command(const struct task *t, struct shim_command *ret);
-/* Where a shim of its own listens by convention: of one whose start nobody saw the end of. */
-void task_guess_address(const struct task *t, struct bootstrap *ret);
-/* Connect to the address; the log is open already. */
-CHECKED struct err *task_connect(struct task *t, const struct bootstrap *b);
-/* One call of the task API in the version that the shim speaks. */
-CHECKED struct err *task_rpc(struct task *t, const char *method, const void *request,
-	const ProtobufCMessageDescriptor *reply, int64_t timeout_ms, struct cancel *cancel,
-	struct arena *arena, void **ret);
-/* The same for a task that exists: a shim that is gone is ERR_NOT_FOUND "task <id> not found". */
+/* A call of the task API for a task that exists: a shim that is gone is ERR_NOT_FOUND "task <id> not
+ * found". */
 CHECKED struct err *task_call(struct task *t, const char *method, const void *request,
 	const ProtobufCMessageDescriptor *reply, int64_t timeout_ms, struct cancel *cancel,
 	struct arena *arena, void **ret);
-const char *task_service(const struct task *t);
-bool err_is_closed(const struct err *e);
-/* Close the connection and the log. */
-void task_disconnect(struct task *t);
 
 /* --- task-cleanup.c --- */
 

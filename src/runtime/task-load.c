@@ -3,13 +3,9 @@
  * After a start of the daemon: every bundle in the state directory is a task with a living shim, or
  * gets cleaned up behind. One that hangs costs its own deadline only.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.h"
-#include "base/identifier.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "proto/shim-v3.pb-c.h"
@@ -17,6 +13,7 @@
 #include "runtime/task-internal.h"
 
 struct loading {
+	struct task_manager *m;
 	struct lock lock;
 	struct cond cond;
 	size_t left; /* guarded by lock */
@@ -32,15 +29,15 @@ struct load_job {
 static struct err *find_binary(struct task *t)
 {
 	const struct task_manager_options *o = &t->m->options;
-	autofree char *runtime = bundle_read(t->bundle, "shim-binary-path");
+	autofree char *runtime = bundle_read(t->shim.bundle, "shim-binary-path");
 
 	if (str_empty(runtime) && o->container_runtime) {
 		free(runtime);
-		runtime = o->container_runtime(t->ns, t->id, o->arg);
+		runtime = o->container_runtime(t->shim.ns, t->shim.id, o->arg);
 	}
 	if (str_empty(runtime))
-		return err_new(ERR_NOT_FOUND, "the runtime of %s is not known", t->id);
-	return shim_binary_resolve(&t->m->binaries, runtime, o->daemon_path, &t->binary);
+		return err_new(ERR_NOT_FOUND, "the runtime of %s is not known", t->shim.id);
+	return shim_resolve(&t->shim, runtime);
 }
 
 static int64_t time_left(int64_t deadline_ms)
@@ -57,11 +54,11 @@ static struct err *ask_state(struct task *t, int64_t deadline_ms)
 	autoptr(err) unused = NULL;
 	void *m = NULL;
 
-	hello.id = request.id = t->id;
+	hello.id = request.id = t->shim.id;
 	/* Shims that know no task answer this in various ways; a closed connection shows below. */
-	unused = task_rpc(t, "Connect", &hello, &shim3__connect_response__descriptor,
+	unused = shim_task_rpc(&t->shim, "Connect", &hello, &shim3__connect_response__descriptor,
 		time_left(deadline_ms), NULL, arena, &m);
-	TRY(task_rpc(t, "State", &request, &shim3__state_response__descriptor,
+	TRY(shim_task_rpc(&t->shim, "State", &request, &shim3__state_response__descriptor,
 		time_left(deadline_ms), NULL, arena, &m));
 	t->pid = ((const Shim3__StateResponse *)m)->pid;
 	return NULL;
@@ -69,26 +66,20 @@ static struct err *ask_state(struct task *t, int64_t deadline_ms)
 
 static struct err *reconnect(struct task *t)
 {
-	autoval(bootstrap) b = {0};
-	autoptr(err) unknown = bootstrap_load(t->bundle, &b);
+	autofree char *sandbox = bundle_read(t->shim.bundle, SANDBOX_FILE);
 	autoptr(err) no_binary = find_binary(t);
 
 	/* A shim that runs is kept even when its program was removed. */
 	if (no_binary)
-		log_warn("find shim", "id", t->id, "namespace", t->ns, "error",
+		log_warn("find shim", "id", t->shim.id, "namespace", t->shim.ns, "error",
 			err_message(no_binary));
-	if (unknown && !err_is(unknown, ERR_NOT_FOUND))
-		return TAKE(unknown);
-	if (unknown)
-		task_guess_address(t, &b);
-	TRY(shim_log_open(t->m->loop, t->bundle, &t->log));
-	TRY(task_connect(t, &b));
-	return bootstrap_save(t->bundle, &b);
+	t->sandboxed = sandbox != NULL;
+	return shim_reattach(&t->shim, task_shim_lost, t);
 }
 
 static bool was_created(const struct task *t)
 {
-	autofree char *pid_file = path_join(t->bundle, "init.pid");
+	autofree char *pid_file = path_join(t->shim.bundle, "init.pid");
 
 	return access(pid_file, F_OK) == 0;
 }
@@ -109,7 +100,7 @@ static void keep(struct task *t)
 
 static void load_task(struct task *t)
 {
-	int64_t deadline = monotonic_ms() + t->m->options.load_timeout_ms;
+	int64_t deadline = monotonic_ms() + t->m->host.options.load_timeout_ms;
 	autoptr(err) e = reconnect(t);
 	bool reached = !e;
 
@@ -117,7 +108,7 @@ static void load_task(struct task *t)
 		e = ask_state(t, deadline);
 	/* One that is there and slow is no reason to end its container. */
 	if (err_is(e, ERR_DEADLINE))
-		log_warn("shim does not answer", "id", t->id, "namespace", t->ns);
+		log_warn("shim does not answer", "id", t->shim.id, "namespace", t->shim.ns);
 	if (!e || err_is(e, ERR_DEADLINE)) {
 		keep(t);
 		return;
@@ -125,11 +116,12 @@ static void load_task(struct task *t)
 	if (!task_claim(t))
 		return;
 	if (reached && err_is(e, ERR_NOT_FOUND)) {
-		log_info("cleaning up shim without a task", "id", t->id, "namespace", t->ns);
+		log_info("cleaning up shim without a task", "id", t->shim.id, "namespace",
+			t->shim.ns);
 		task_abandon(t);
 		return;
 	}
-	log_warn("shim is gone, cleaning up", "id", t->id, "namespace", t->ns, "error",
+	log_warn("shim is gone, cleaning up", "id", t->shim.id, "namespace", t->shim.ns, "error",
 		err_message(e));
 	task_bury(t, was_created(t));
 }
@@ -149,95 +141,49 @@ static void run_load(void *arg)
 
 /* --- all of them --- */
 
-typedef void (*visit_fn)(struct task_manager *m, struct loading *l, const char *ns,
-	const char *name, const char *path);
-
-/* Directories whose name is an identifier. */
-static void each_dir(struct task_manager *m, struct loading *l, const char *dir_path,
-	const char *ns, visit_fn visit)
+static void load_bundle(void *arg, const char *ns, const char *id, const char *path)
 {
-	DIR *dir = opendir(dir_path);
-
-	if (!dir)
-		return;
-	for (struct dirent *d; (d = readdir(dir));) {
-		autofree char *path = path_join(dir_path, d->d_name);
-		autoptr(err) e = identifier_check(d->d_name);
-		struct stat st;
-
-		if (!e && lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			visit(m, l, ns, d->d_name, path);
-	}
-	closedir(dir);
-}
-
-static void load_bundle(
-	struct task_manager *m, struct loading *l, const char *ns, const char *id, const char *path)
-{
+	struct loading *l = arg;
 	struct load_job *job;
 	struct task *t = NULL;
-	autoptr(err) e = task_reserve(m, ns, id, &t);
+	autoptr(err) e = task_reserve(l->m, ns, id, &t);
 
 	if (e)
 		return;
-	t->bundle = xstrdup(path);
+	t->shim.bundle = xstrdup(path);
 	job = NEW(struct load_job);
 	job->loading = l;
 	job->t = t;
 	lock_take(&l->lock);
 	l->left++;
 	lock_drop(&l->lock);
-	e = pool_submit(m->pool, LANE_NORMAL, run_load, job);
+	e = pool_submit(l->m->pool, LANE_NORMAL, run_load, job);
 	if (e)
 		run_load(job);
 }
 
-static void load_namespace(struct task_manager *m, struct loading *l, const char *unused,
-	const char *ns, const char *path)
+static bool is_task(void *arg, const char *ns, const char *id)
 {
-	(void)unused;
-	bundle_sweep(path);
-	each_dir(m, l, path, ns, load_bundle);
-}
-
-static void sweep_work_dir(
-	struct task_manager *m, struct loading *l, const char *ns, const char *id, const char *path)
-{
+	struct task_manager *m = arg;
 	autofree char *key = task_key(ns, id);
-	autoptr(err) e = NULL;
-	bool used;
 
-	(void)l;
-	lock_take(&m->lock);
-	used = map_get(&m->tasks, key) != NULL;
-	lock_drop(&m->lock);
-	if (!used)
-		e = remove_tree(path);
-	if (e)
-		log_warn("remove work directory", "path", path, "error", err_message(e));
-}
-
-static void sweep_work_namespace(struct task_manager *m, struct loading *l, const char *unused,
-	const char *ns, const char *path)
-{
-	(void)unused;
-	bundle_sweep(path);
-	each_dir(m, l, path, ns, sweep_work_dir);
+	LOCKED(&m->lock);
+	return map_get(&m->tasks, key) != NULL;
 }
 
 struct err *task_manager_load(struct task_manager *m)
 {
-	struct loading l = {0};
+	struct loading l = {.m = m};
 
 	lock_init(&l.lock);
 	cond_init(&l.cond);
-	each_dir(m, &l, m->options.state, NULL, load_namespace);
+	shim_each_bundle(&m->host, load_bundle, &l);
 	lock_take(&l.lock);
 	while (l.left)
 		cond_wait(&l.cond, &l.lock);
 	lock_drop(&l.lock);
 	cond_done(&l.cond);
 	lock_done(&l.lock);
-	each_dir(m, NULL, m->options.root, NULL, sweep_work_namespace);
+	shim_sweep_work(&m->host, is_task, m);
 	return NULL;
 }

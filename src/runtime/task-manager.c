@@ -2,49 +2,25 @@
 #include "runtime/task-manager.h"
 
 #include <assert.h>
-#include <errno.h>
+#include <limits.h>
 #include <string.h>
 
-#include "base/fs.h"
 #include "base/identifier.h"
 #include "base/log.h"
 #include "proto/shim-v3.pb-c.h"
 #include "proto/types.pb-c.h"
 #include "runtime/bundle.h"
+#include "runtime/shim-binary.h"
 #include "runtime/task-internal.h"
 
-#define LOAD_TIMEOUT_MS 5000
-#define CLEANUP_TIMEOUT_MS 5000
-#define SHUTDOWN_TIMEOUT_MS 3000
 #define STATE_TIMEOUT_MS 2000
+/* Shims from this version of the task API on hold several tasks without being started for each. */
+#define SANDBOX_VERSION_MIN 3
 #define THREADS 32
 /* How often a thread that waits for the loop looks whether there still is one. */
 #define LOOP_ENDED_MS 50
 
 /* --- the manager --- */
-
-static void copy_options(struct task_manager *m, const struct task_manager_options *o)
-{
-	m->options = *o;
-	m->options.root = xstrdup(o->root);
-	m->options.state = xstrdup(o->state);
-	m->options.address = xstrdup(o->address);
-	m->options.ttrpc_address = xstrdup(o->ttrpc_address);
-	m->options.daemon_path = xstrdup(o->daemon_path);
-	m->options.version = xstrdup(o->version);
-	m->options.socket_dir = xstrdup(o->socket_dir);
-	if (o->shim_env)
-		strv_add_all(&m->shim_env, o->shim_env);
-	m->options.shim_env = &m->shim_env;
-	if (m->options.load_timeout_ms <= 0)
-		m->options.load_timeout_ms = LOAD_TIMEOUT_MS;
-	if (m->options.cleanup_timeout_ms <= 0)
-		m->options.cleanup_timeout_ms = CLEANUP_TIMEOUT_MS;
-	if (m->options.shutdown_timeout_ms <= 0)
-		m->options.shutdown_timeout_ms = SHUTDOWN_TIMEOUT_MS;
-	if (m->options.state_timeout_ms <= 0)
-		m->options.state_timeout_ms = STATE_TIMEOUT_MS;
-}
 
 struct err *task_manager_new(struct loop *loop, struct exchange *exchange,
 	const struct task_manager_options *options, struct task_manager **ret)
@@ -54,14 +30,18 @@ struct err *task_manager_new(struct loop *loop, struct exchange *exchange,
 		.queue = {[LANE_NORMAL] = 1 << 20},
 	};
 	struct task_manager *m;
+	struct err *e;
 
-	TRY(mkdir_p(options->root, 0711));
-	TRY(mkdir_p(options->state, 0711));
 	m = NEW(struct task_manager);
-	m->loop = loop;
+	e = shim_host_init(&m->host, loop, &options->shim);
+	if (e) {
+		free(m);
+		return e;
+	}
 	m->exchange = exchange;
-	copy_options(m, options);
-	shim_binaries_init(&m->binaries);
+	m->options = *options;
+	if (m->options.state_timeout_ms <= 0)
+		m->options.state_timeout_ms = STATE_TIMEOUT_MS;
 	lock_init(&m->lock);
 	cond_init(&m->ended);
 	m->pool = pool_new("shims", &limits);
@@ -76,7 +56,7 @@ static void disconnect_all(struct task_manager *m)
 
 	/* Nobody else is left who could change the map. */
 	for (size_t i = 0; map_next(&m->tasks, &i, &key, &t);) {
-		task_disconnect(t);
+		shim_disconnect(&((struct task *)t)->shim);
 		task_waits_end(t, NULL);
 	}
 }
@@ -125,23 +105,15 @@ void task_manager_free(struct task_manager *m)
 {
 	if (!m)
 		return;
-	assert(!loop_is_current(m->loop));
+	assert(!loop_is_current(m->host.loop));
 	lock_take(&m->lock);
 	m->stopping = true;
 	lock_drop(&m->lock);
 	pool_free(m->pool);
 	disconnect_all(m);
-	await_loop(m->loop);
+	await_loop(m->host.loop);
 	map_done(&m->tasks, drop_task);
-	shim_binaries_done(&m->binaries);
-	strv_done(&m->shim_env);
-	free((char *)m->options.root);
-	free((char *)m->options.state);
-	free((char *)m->options.address);
-	free((char *)m->options.ttrpc_address);
-	free((char *)m->options.daemon_path);
-	free((char *)m->options.version);
-	free((char *)m->options.socket_dir);
+	shim_host_done(&m->host);
 	cond_done(&m->ended);
 	lock_done(&m->lock);
 	free(m);
@@ -164,13 +136,7 @@ void task_unref(struct task *t)
 {
 	if (!t || !ref_put(&t->ref))
 		return;
-	ttrpc_client_free(t->client);
-	shim_log_close(t->log);
-	free(t->ns);
-	free(t->id);
-	free(t->bundle);
-	free(t->binary);
-	free(t->address);
+	shim_done(&t->shim);
 	free(t);
 }
 
@@ -185,10 +151,8 @@ struct err *task_reserve(struct task_manager *m, const char *ns, const char *id,
 	t = NEW(struct task);
 	ref_init(&t->ref);
 	t->m = m;
-	t->ns = xstrdup(ns);
-	t->id = xstrdup(id);
+	shim_init(&t->shim, &m->host, ns, id);
 	t->creating = true;
-	atomic_init(&t->version, SHIM_VERSION_MAX);
 	list_init(&t->waits);
 	map_set(&m->tasks, key, t);
 	*ret = task_ref(t);
@@ -219,7 +183,7 @@ bool task_claim(struct task *t)
 
 void task_leave(struct task *t)
 {
-	autofree char *key = task_key(t->ns, t->id);
+	autofree char *key = task_key(t->shim.ns, t->shim.id);
 	struct task *in_map = NULL;
 
 	lock_take(&t->m->lock);
@@ -232,44 +196,63 @@ void task_leave(struct task *t)
 
 /* --- create --- */
 
-static struct err *make_bundle(struct task *t, const struct any *spec)
+/* "ttrpc+unix:///run/..." as a sandbox's controller tells it. */
+static struct err *parse_task_api(const struct task_create *r, struct bootstrap *ret)
 {
-	const struct task_manager_options *o = &t->m->options;
-	struct err *e = bundle_create(o->root, o->state, t->ns, t->id, spec, &t->bundle);
-	autofree char *stale = NULL;
+	const char *plus = strchr(r->task_api_address, '+');
+	autofree char *protocol = NULL, *text = NULL;
 
-	if (!err_is(e, ERR_EXISTS))
-		return e;
-	/* The name is ours, so what is there is nobody's. */
-	err_free(e);
-	stale = xasprintf("%s/%s/%s", o->state, t->ns, t->id);
-	TRY(bundle_delete(o->root, stale));
-	return bundle_create(o->root, o->state, t->ns, t->id, spec, &t->bundle);
+	if (!plus)
+		return err_new(ERR_UNKNOWN,
+			"the scheme of sandbox address should be in  the form of "
+			"<protocol>+<unix|vsock|tcp>, i.e. ttrpc+unix or grpc+vsock");
+	protocol = xstrndup(r->task_api_address, (size_t)(plus - r->task_api_address));
+	*ret = (struct bootstrap){.version = (int)MIN(r->task_api_version, (uint32_t)INT_MAX),
+		.address = xstrdup(plus + 1),
+		.protocol = TAKE(protocol)};
+	return bootstrap_check(ret);
 }
 
-static struct err *start_shim(
-	struct task *t, const struct any *options, struct cancel *cancel, struct bootstrap *ret)
+/* The shim of the task's sandbox. `ret` stays empty when the task is to have one of its own: also
+ * where the sandbox's shim is of the older kind, which must be asked to start again. */
+static struct err *find_sandbox(struct task *t, const struct task_create *r, struct bootstrap *ret)
 {
-	struct shim_command c;
+	const struct task_manager_options *o = &t->m->options;
+	autoval(bootstrap) b = {0};
 
-	TRY(err_wrap(shim_log_open(t->m->loop, t->bundle, &t->log), "start failed"));
-	/* First, so that after a crash it is known who can clean up. */
-	TRY(bundle_write(t->bundle, "shim-binary-path", t->binary, 0600));
-	task_command(t, &c);
-	return err_wrap(
-		shim_binary_start(&t->m->binaries, &c, options, cancel, ret), "start failed");
+	if (str_empty(r->sandbox) || !o->sandbox_shim)
+		return NULL;
+	TRY(o->sandbox_shim(t->shim.ns, r->sandbox, &b, o->arg));
+	if (!b.address) {
+		log_warn("sandbox not found, the task gets a shim of its own", "id", t->shim.id,
+			"sandbox", r->sandbox);
+		return NULL;
+	}
+	if (!str_empty(r->task_api_address)) {
+		bootstrap_done(&b);
+		b = (struct bootstrap){0};
+		TRY(parse_task_api(r, &b));
+	}
+	if (b.version < SANDBOX_VERSION_MIN)
+		return NULL;
+	*ret = b;
+	b = (struct bootstrap){0};
+	return NULL;
 }
 
 static struct err *launch(struct task *t, const struct task_create *r, struct cancel *cancel)
 {
 	autoval(bootstrap) b = {0};
 
-	TRY(err_wrap(shim_binary_resolve(
-			     &t->m->binaries, r->runtime, t->m->options.daemon_path, &t->binary),
-		"failed to resolve runtime path"));
-	TRY(start_shim(t, r->options, cancel, &b));
-	TRY(bootstrap_save(t->bundle, &b));
-	return err_wrap(task_connect(t, &b), "start failed");
+	TRY(find_sandbox(t, r, &b));
+	TRY(shim_resolve(&t->shim, r->runtime));
+	if (!b.address)
+		return err_wrap(shim_start(&t->shim, r->options, cancel, task_shim_lost, t),
+			"start failed");
+	t->sandboxed = true;
+	TRY(bundle_write(t->shim.bundle, SANDBOX_FILE, r->sandbox, 0600));
+	return err_wrap(shim_attach(&t->shim, &b, task_shim_lost, t),
+		"failed to load sandbox task \"%s\"", r->sandbox);
 }
 
 static void mounts_to_wire(
@@ -296,8 +279,8 @@ static struct err *call_create(struct task *t, const struct task_create *r, stru
 	autoptr(arena) arena = arena_new();
 	void *m = NULL;
 
-	request.id = t->id;
-	request.bundle = t->bundle;
+	request.id = t->shim.id;
+	request.bundle = t->shim.bundle;
 	request.stdin = (char *)str_or(r->io.stdin_path, "");
 	request.stdout = (char *)str_or(r->io.stdout_path, "");
 	request.stderr = (char *)str_or(r->io.stderr_path, "");
@@ -307,8 +290,8 @@ static struct err *call_create(struct task *t, const struct task_create *r, stru
 		request.options = any_to_wire(r->options, arena);
 	if (r->rootfs)
 		mounts_to_wire(r->rootfs, arena, &request);
-	TRY(task_rpc(t, "Create", &request, &shim3__create_task_response__descriptor, 0, cancel,
-		arena, &m));
+	TRY(shim_task_rpc(&t->shim, "Create", &request, &shim3__create_task_response__descriptor, 0,
+		cancel, arena, &m));
 	t->pid = ((const Shim3__CreateTaskResponse *)m)->pid;
 	return NULL;
 }
@@ -330,7 +313,7 @@ static bool created_in_vain(struct task *t)
 
 static struct err *create(struct task *t, const struct task_create *r, struct cancel *cancel)
 {
-	struct err *e = make_bundle(t, r->spec);
+	struct err *e = shim_make_bundle(&t->shim, r->spec);
 
 	if (e) {
 		if (task_claim(t))
@@ -374,7 +357,7 @@ struct err *task_create(struct task_manager *m, const struct task_create *reques
 static struct err *await_end(
 	struct task_manager *m, const char *ns, const char *id, struct cancel *cancel)
 {
-	int64_t deadline = monotonic_ms() + 2 * m->options.cleanup_timeout_ms;
+	int64_t deadline = monotonic_ms() + 2 * m->host.options.cleanup_timeout_ms;
 	autofree char *key = task_key(str_or(ns, ""), id);
 	const struct task *t, *first;
 
@@ -388,6 +371,19 @@ static struct err *await_end(
 	return err_new(ERR_NOT_FOUND, "task %s not found", id);
 }
 
+struct err *task_call(struct task *t, const char *method, const void *request,
+	const ProtobufCMessageDescriptor *reply, int64_t timeout_ms, struct cancel *cancel,
+	struct arena *arena, void **ret)
+{
+	struct err *e =
+		shim_task_rpc(&t->shim, method, request, reply, timeout_ms, cancel, arena, ret);
+
+	if (!err_is_closed(e))
+		return e;
+	err_free(e);
+	return err_new(ERR_NOT_FOUND, "task %s not found", t->shim.id);
+}
+
 struct err *task_call_delete(struct task *t, const char *exec, int64_t timeout_ms,
 	struct cancel *cancel, struct process_exit *ret)
 {
@@ -396,7 +392,7 @@ struct err *task_call_delete(struct task *t, const char *exec, int64_t timeout_m
 	const Shim3__DeleteResponse *r;
 	void *m = NULL;
 
-	request.id = t->id;
+	request.id = t->shim.id;
 	request.exec_id = (char *)str_or(exec, "");
 	TRY(task_call(t, "Delete", &request, &shim3__delete_response__descriptor, timeout_ms,
 		cancel, arena, &m));
@@ -447,7 +443,8 @@ struct err *task_runtime_info(struct task_manager *m, const char *runtime,
 {
 	autofree char *binary = NULL;
 
-	TRY(err_wrap(shim_binary_resolve(&m->binaries, runtime, m->options.daemon_path, &binary),
+	TRY(err_wrap(shim_binary_resolve(
+			     &m->host.binaries, runtime, m->host.options.daemon_path, &binary),
 		"failed to resolve runtime path"));
 	return shim_binary_info(binary, options, cancel, ret);
 }

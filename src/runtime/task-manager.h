@@ -9,28 +9,23 @@
  */
 #pragma once
 
-#include "base/any.h"
 #include "base/strmap.h"
-#include "base/thread.h"
-#include "base/timestamp.h"
-#include "event/loop.h"
 #include "events/exchange.h"
+#include "runtime/shim.h"
 #include "sys/mount.h"
 
 struct task_manager;
 
 struct task_manager_options {
-	const char *root, *state;	     /* the plugin's directories: work dirs, bundles */
-	const char *address, *ttrpc_address; /* the daemon's sockets, for shims */
-	const char *daemon_path;	     /* for -publish-binary */
-	const char *version;		     /* for bootstrap parameters */
-	const char *socket_dir;		     /* NULL: /run/containerd/s */
-	const struct strv *shim_env;	     /* more environment, may be NULL */
-	bool debug;
-	int64_t load_timeout_ms, cleanup_timeout_ms, shutdown_timeout_ms, state_timeout_ms;
+	struct shim_options shim;
+	int64_t state_timeout_ms; /* 0: the default */
 	/* The runtime's name of a container when a bundle does not say; may be NULL. Caller of the
 	 * function frees. */
 	char *(*container_runtime)(const char *ns, const char *id, void *arg);
+	/* Where the shim of a sandbox is; `ret` stays empty when there is no record of the sandbox. May
+	 * be NULL. */
+	struct err *(*sandbox_shim)(
+		const char *ns, const char *sandbox, struct bootstrap *ret, void *arg);
 	void *arg;
 };
 
@@ -87,11 +82,10 @@ struct task_create {
 	struct task_io io;
 	const char *checkpoint; /* path of an unpacked checkpoint image, may be NULL */
 	const char *sandbox;	/* may be NULL */
-};
-
-struct process_exit {
-	uint32_t pid, status;
-	struct timestamp at;
+	/* Where the sandbox serves the task API, "ttrpc+unix://...", as its controller told the client;
+	 * NULL: where the daemon knows its shim. */
+	const char *task_api_address;
+	uint32_t task_api_version;
 };
 
 /* All of these: ERR_NOT_FOUND "task <id> not found" / "process <exec> ...", and otherwise the shim's

@@ -172,10 +172,10 @@ struct task_wait *task_wait_start(struct task_manager *m, const char *ns, const 
 		return NULL;
 	}
 	if (fresh) {
-		request.id = t->id;
+		request.id = t->shim.id;
 		request.exec_id = (char *)str_or(exec, "");
-		ttrpc_call_async(t->client, t->ns, task_service(t), "Wait", &request,
-			&shim3__wait_response__descriptor, 0, on_wait_reply, fresh);
+		ttrpc_call_async(t->shim.client, t->shim.ns, shim_task_service(&t->shim), "Wait",
+			&request, &shim3__wait_response__descriptor, 0, on_wait_reply, fresh);
 	}
 	return w;
 }
@@ -196,10 +196,11 @@ void task_wait_forget(struct task_wait *w)
 
 void task_waits_end(struct task *t, const struct process_exit *exit)
 {
-	struct verdict *init =
-		verdict_new(t, exit ? NULL : err_new(ERR_NOT_FOUND, "task %s not found", t->id));
-	struct verdict *execs = verdict_new(t, err_new(ERR_NOT_FOUND, "task %s not found", t->id));
-	bool running = loop_is_running(t->m->loop);
+	struct verdict *init = verdict_new(
+		t, exit ? NULL : err_new(ERR_NOT_FOUND, "task %s not found", t->shim.id));
+	struct verdict *execs =
+		verdict_new(t, err_new(ERR_NOT_FOUND, "task %s not found", t->shim.id));
+	bool running = loop_is_running(t->m->host.loop);
 
 	if (exit)
 		init->exit = *exit;
@@ -220,8 +221,8 @@ void task_waits_end(struct task *t, const struct process_exit *exit)
 	}
 	/* Under the lock, so that who forgets finds the waiter in one list or the other. */
 	if (running) {
-		loop_post(t->m->loop, deliver, init);
-		loop_post(t->m->loop, deliver, execs);
+		loop_post(t->m->host.loop, deliver, init);
+		loop_post(t->m->host.loop, deliver, execs);
 	}
 	lock_drop(&t->m->lock);
 	if (!running) {

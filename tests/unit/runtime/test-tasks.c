@@ -168,15 +168,18 @@ static void start_manager(struct fixture *f)
 	autofree char *address = at(f, "c.sock");
 	autofree char *ttrpc_address = at(f, "c.sock.ttrpc");
 	struct task_manager_options o = {
-		.root = root,
-		.state = state,
-		.address = address,
-		.ttrpc_address = ttrpc_address,
-		.daemon_path = "/bin/true",
-		.version = "2.3.0",
-		.load_timeout_ms = 2000,
-		.cleanup_timeout_ms = 5000,
-		.shutdown_timeout_ms = 500,
+		.shim =
+			{
+				.root = root,
+				.state = state,
+				.address = address,
+				.ttrpc_address = ttrpc_address,
+				.daemon_path = "/bin/true",
+				.version = "2.3.0",
+				.load_timeout_ms = 2000,
+				.cleanup_timeout_ms = 5000,
+				.shutdown_timeout_ms = 500,
+			},
 		.state_timeout_ms = 1000,
 	};
 
