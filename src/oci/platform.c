@@ -10,30 +10,7 @@
 #include "base/fs.h"
 
 #define PLATFORM_LEN_MAX 256
-#define HOST_OS "linux"
 #define CPUINFO_MAX 65536
-
-#if defined(__x86_64__)
-#define HOST_ARCH "amd64"
-#elif defined(__aarch64__)
-#define HOST_ARCH "arm64"
-#elif defined(__arm__)
-#define HOST_ARCH "arm"
-#elif defined(__i386__)
-#define HOST_ARCH "386"
-#elif defined(__riscv) && __riscv_xlen == 64
-#define HOST_ARCH "riscv64"
-#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define HOST_ARCH "ppc64le"
-#elif defined(__s390x__)
-#define HOST_ARCH "s390x"
-#elif defined(__loongarch64)
-#define HOST_ARCH "loong64"
-#elif defined(__mips64) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define HOST_ARCH "mips64le"
-#else
-#error "name this architecture as Go does"
-#endif
 
 /* Scores count down from here, one for each step away from what is wanted. */
 #define MATCH_EXACT 1000
@@ -148,7 +125,7 @@ void platform_normalize(struct platform *p)
 {
 	lower(&p->os);
 	if (!*p->os)
-		replace(&p->os, HOST_OS);
+		replace(&p->os, PLATFORM_HOST_OS);
 	if (strcmp(p->os, "macos") == 0)
 		replace(&p->os, "darwin");
 	normalize_arch(p);
@@ -388,13 +365,13 @@ static char *arm_variant(void)
 void platform_host(struct platform *ret)
 {
 	*ret = (struct platform){
-		.os = xstrdup(HOST_OS),
-		.architecture = xstrdup(HOST_ARCH),
+		.os = xstrdup(PLATFORM_HOST_OS),
+		.architecture = xstrdup(PLATFORM_HOST_ARCH),
 		.os_version = xstrdup(""),
 	};
-	if (strcmp(HOST_ARCH, "arm64") == 0)
+	if (strcmp(PLATFORM_HOST_ARCH, "arm64") == 0)
 		ret->variant = xstrdup("v8");
-	else if (strcmp(HOST_ARCH, "arm") == 0)
+	else if (strcmp(PLATFORM_HOST_ARCH, "arm") == 0)
 		ret->variant = arm_variant();
 	else
 		ret->variant = xstrdup("");

@@ -8,6 +8,29 @@
 #include "base/err.h"
 #include "base/strv.h"
 
+#define PLATFORM_HOST_OS "linux"
+#if defined(__x86_64__)
+#define PLATFORM_HOST_ARCH "amd64"
+#elif defined(__aarch64__)
+#define PLATFORM_HOST_ARCH "arm64"
+#elif defined(__arm__)
+#define PLATFORM_HOST_ARCH "arm"
+#elif defined(__i386__)
+#define PLATFORM_HOST_ARCH "386"
+#elif defined(__riscv) && __riscv_xlen == 64
+#define PLATFORM_HOST_ARCH "riscv64"
+#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PLATFORM_HOST_ARCH "ppc64le"
+#elif defined(__s390x__)
+#define PLATFORM_HOST_ARCH "s390x"
+#elif defined(__loongarch64)
+#define PLATFORM_HOST_ARCH "loong64"
+#elif defined(__mips64) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PLATFORM_HOST_ARCH "mips64le"
+#else
+#error "name this architecture as Go does"
+#endif
+
 struct platform {
 	char *os, *architecture, *variant; /* never NULL once parsed; normalised */
 	char *os_version;

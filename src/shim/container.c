@@ -12,6 +12,7 @@
 #include "proto/events.pb-c.h"
 #include "proto/shim-v3.pb-c.h"
 #include "rpc/message.h"
+#include "shim/sandbox.h"
 
 /* How long after the runtime said that it is gone a process may take to be reaped. */
 #define EXIT_MS 5000
@@ -84,8 +85,9 @@ static void free_if_empty(struct container *c)
 void container_remove(struct container *c)
 {
 	struct process *init = c->init;
+	struct shim *s = c->shim;
 
-	map_del(&c->shim->containers, c->id);
+	map_del(&s->containers, c->id);
 	for (bool again = true; again;) {
 		void *exec;
 
@@ -100,6 +102,7 @@ void container_remove(struct container *c)
 		process_remove(init);
 	else
 		free_if_empty(c);
+	sandbox_containers_changed(s);
 }
 
 struct err *container_get(struct shim *s, const char *id, struct container **ret)
@@ -281,6 +284,8 @@ static void tell_exit(struct process *p)
 	}
 	tell_exit_event(p);
 	answer_waiters(p, ERR_OK);
+	if (process_is_init(p))
+		sandbox_containers_changed(c->shim);
 }
 
 /* Others of the container may outlive an init process whose pid namespace is not its own. */

@@ -55,6 +55,7 @@ struct container {
 	struct cgroup *cgroup; /* NULL: not known */
 	struct oom_watch *oom;
 	unsigned running_execs;
+	int stop_signal; /* that the end of the sandbox sent it; 0: none */
 	bool made;     /* the runtime's create succeeded */
 	bool created;  /* told; before, nobody sees it */
 	bool own_pids; /* the death of the init process ends all others */

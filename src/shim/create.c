@@ -12,6 +12,7 @@
 #include "proto/events.pb-c.h"
 #include "rpc/message.h"
 #include "shim/launch.h"
+#include "shim/sandbox.h"
 #include "sys/mount.h"
 
 static struct err *mount_rootfs(struct container *c, const Shim3__CreateTaskRequest *r)
@@ -134,6 +135,7 @@ static void create_done(struct op *op, struct err *take_e)
 	Shim3__CreateTaskResponse reply = SHIM3__CREATE_TASK_RESPONSE__INIT;
 	struct process *p = op->process;
 	struct container *c = p->container;
+	struct shim *s = c->shim;
 
 	if (take_e) {
 		if (c->made)
@@ -150,6 +152,7 @@ static void create_done(struct op *op, struct err *take_e)
 	take_e = rpc_reply(op->call, &reply);
 	process_started(p);
 	op_end(op, take_e);
+	sandbox_containers_changed(s);
 }
 
 static void create_run(struct op *op)

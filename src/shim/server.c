@@ -18,6 +18,7 @@
 #include "base/strv.h"
 #include "rpc/ttrpc.h"
 #include "shim/container.h"
+#include "shim/sandbox.h"
 #include "shim/socket.h"
 #include "shim/task-service.h"
 
@@ -175,6 +176,7 @@ static struct err *server_open(struct server *s, const struct flags *f)
 	rpc_server_set_check(s->shim.server, on_call, s);
 	rpc_server_add(s->shim.server, &task_service_v2, &s->shim);
 	rpc_server_add(s->shim.server, &task_service_v3, &s->shim);
+	rpc_server_add(s->shim.server, &sandbox_service, &s->shim);
 	TRY(loop_add_signal(s->shim.loop, SIGTERM, on_signal, s));
 	TRY(loop_add_signal(s->shim.loop, SIGINT, on_signal, s));
 	return ttrpc_server_listen(s->shim.server, listener);

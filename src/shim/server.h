@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The long-lived part: serves the task service until Shutdown finds no container left. */
+/* The long-lived part: serves tasks until Shutdown finds no container left, and a sandbox until that
+ * is shut down. */
 #pragma once
 
 #include "base/err.h"

@@ -14,6 +14,7 @@ struct shim {
 	struct reaper *reaper;
 	struct publisher *publisher;
 	struct rpc_server *server;
-	struct map containers; /* id -> struct container, owned */
+	struct map containers;	 /* id -> struct container, owned */
+	struct sandbox *sandbox; /* NULL: none; see sandbox.h */
 	void (*shutdown)(struct shim *s);
 };

@@ -32,8 +32,15 @@ struct err *socket_group(const char *config_path, const char *id, char **ret)
 	autofree char *text = NULL;
 	struct json_object *annotations;
 	size_t len;
+	struct err *e = file_read(config_path, CONFIG_MAX, &text, &len);
 
-	TRY(file_read(config_path, CONFIG_MAX, &text, &len));
+	/* A sandbox needs no specification. */
+	if (err_is(e, ERR_NOT_FOUND)) {
+		err_free(e);
+		*ret = xstrdup(id);
+		return NULL;
+	}
+	TRY(e);
 	TRY(err_wrap(json_parse(text, len, &config), "%s", config_path));
 	annotations = json_find(config, "annotations");
 	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {

@@ -11,7 +11,7 @@
 /* "<dir>/<sha256 of address/namespace/group>"; caller frees. */
 char *socket_name(const char *dir, const char *address, const char *ns, const char *group);
 /* The pod a container belongs to by the annotations in config.json of the working directory; its
- * own id when it belongs to none. Caller frees. */
+ * own id when it belongs to none or there is no such file. Caller frees. */
 CHECKED struct err *socket_group(const char *config_path, const char *id, char **ret);
 /* Listens, for the owner only; the directory is made. ERR_EXISTS when something is there. */
 CHECKED struct err *socket_listen(const char *path, int *ret);

@@ -12,6 +12,7 @@
 #include "rpc/message.h"
 #include "shim/actions.h"
 #include "shim/metrics.h"
+#include "shim/sandbox.h"
 
 #define SPEC_MAX ((size_t)4 << 20)
 #define EXECS_MAX 65536
@@ -47,6 +48,7 @@ static struct err *handle_create(struct rpc_call *call, void *impl)
 			ERR_INVALID, "bundle %s of %s is not an absolute path", r->bundle, r->id);
 	if (map_get(&s->containers, r->id))
 		return err_new(ERR_EXISTS, "container %s: already exists", r->id);
+	TRY(sandbox_check_open(s));
 	e = options_from_any(r->options, &options);
 	if (e) {
 		options_done(&options);
@@ -275,7 +277,7 @@ static struct err *handle_shutdown(struct rpc_call *call, void *impl)
 {
 	struct shim *s = impl;
 
-	if (!s->containers.n)
+	if (!s->containers.n && !s->sandbox)
 		s->shutdown(s);
 	return reply_empty(call);
 }

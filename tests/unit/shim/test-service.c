@@ -23,6 +23,7 @@
 #include "proto/events-ttrpc.pb-c.h"
 #include "proto/events.pb-c.h"
 #include "proto/runc-options.pb-c.h"
+#include "proto/shim-sandbox.pb-c.h"
 #include "proto/shim-v3.pb-c.h"
 #include "proto/types.pb-c.h"
 #include "rpc/message.h"
@@ -187,12 +188,18 @@ static void on_reply(void *arg, const struct err *e, const void *reply)
 	loop_stop(f->loop);
 }
 
+static void begin_of(struct fixture *f, const char *service, const char *method,
+	const void *request, const ProtobufCMessageDescriptor *reply)
+{
+	f->answered = false;
+	ttrpc_call_async(f->client, "ns", service, method, request,
+		reply ? reply : &google__protobuf__empty__descriptor, 0, on_reply, f);
+}
+
 static void begin(struct fixture *f, const char *method, const void *request,
 	const ProtobufCMessageDescriptor *reply)
 {
-	f->answered = false;
-	ttrpc_call_async(f->client, "ns", "containerd.task.v3.Task", method, request,
-		reply ? reply : &google__protobuf__empty__descriptor, 0, on_reply, f);
+	begin_of(f, "containerd.task.v3.Task", method, request, reply);
 }
 
 static void *finish(struct fixture *f)
@@ -206,6 +213,13 @@ static void *call(struct fixture *f, const char *method, const void *request,
 	const ProtobufCMessageDescriptor *reply)
 {
 	begin(f, method, request, reply);
+	return finish(f);
+}
+
+static void *sandbox_call(struct fixture *f, const char *method, const void *request,
+	const ProtobufCMessageDescriptor *reply)
+{
+	begin_of(f, "containerd.runtime.sandbox.v1.Sandbox", method, request, reply);
 	return finish(f);
 }
 
@@ -503,6 +517,141 @@ static void test_shutdown(void **state)
 	assert_int_equal(access(socket, F_OK), -1);
 }
 
+static void create_sandbox(struct fixture *f, const char *netns)
+{
+	Shimsb__CreateSandboxRequest r = SHIMSB__CREATE_SANDBOX_REQUEST__INIT;
+
+	r.sandbox_id = arena_strdup(f->arena, "pod");
+	r.netns_path = arena_strdup(f->arena, netns);
+	sandbox_call(f, "CreateSandbox", &r, &shimsb__create_sandbox_response__descriptor);
+}
+
+static const char *sandbox_state(struct fixture *f)
+{
+	Shimsb__SandboxStatusRequest r = SHIMSB__SANDBOX_STATUS_REQUEST__INIT;
+	Shimsb__SandboxStatusResponse *s;
+
+	r.sandbox_id = arena_strdup(f->arena, "pod");
+	s = sandbox_call(f, "SandboxStatus", &r, &shimsb__sandbox_status_response__descriptor);
+	assert_non_null(s);
+	assert_non_null(s->created_at);
+	return s->state;
+}
+
+static void start_sandbox(struct fixture *f)
+{
+	Shimsb__StartSandboxRequest r = SHIMSB__START_SANDBOX_REQUEST__INIT;
+	Shimsb__StartSandboxResponse *started;
+
+	r.sandbox_id = arena_strdup(f->arena, "pod");
+	started = sandbox_call(f, "StartSandbox", &r, &shimsb__start_sandbox_response__descriptor);
+	if (started)
+		assert_int_equal(started->pid, f->shim);
+}
+
+static void stop_sandbox(struct fixture *f, uint32_t timeout_s)
+{
+	Shimsb__StopSandboxRequest r = SHIMSB__STOP_SANDBOX_REQUEST__INIT;
+
+	r.sandbox_id = arena_strdup(f->arena, "pod");
+	r.timeout_secs = timeout_s;
+	sandbox_call(f, "StopSandbox", &r, &shimsb__stop_sandbox_response__descriptor);
+}
+
+static void test_sandbox_looks(void **state)
+{
+	struct fixture *f = *state;
+	Shimsb__PingRequest ping = SHIMSB__PING_REQUEST__INIT;
+	Shimsb__PlatformRequest platform = SHIMSB__PLATFORM_REQUEST__INIT;
+	Shimsb__PlatformResponse *p;
+	Shimsb__SandboxMetricsRequest metrics = SHIMSB__SANDBOX_METRICS_REQUEST__INIT;
+	Shimsb__SandboxMetricsResponse *m;
+
+	ping.sandbox_id = platform.sandbox_id = metrics.sandbox_id = arena_strdup(f->arena, "pod");
+	sandbox_call(f, "PingSandbox", &ping, &shimsb__ping_response__descriptor);
+	assert_failed(f, ERR_NOT_FOUND, "sandbox pod: not found");
+	create_sandbox(f, "/nosuch");
+	assert_int_equal(f->class, ERR_NOT_FOUND);
+	create_sandbox(f, "/dev/null");
+	assert_failed(f, ERR_INVALID, "/dev/null is not a network namespace");
+	create_sandbox(f, "/proc/self/ns/net");
+	assert_int_equal(f->class, ERR_OK);
+	create_sandbox(f, "");
+	assert_failed(f, ERR_EXISTS, "shim has sandbox pod: already exists");
+	sandbox_call(f, "PingSandbox", &ping, &shimsb__ping_response__descriptor);
+	assert_int_equal(f->class, ERR_OK);
+	assert_string_equal(sandbox_state(f), "SANDBOX_NOTREADY");
+	start_sandbox(f);
+	assert_int_equal(f->class, ERR_OK);
+	start_sandbox(f);
+	assert_failed(f, ERR_PRECONDITION, "sandbox pod was started before");
+	assert_string_equal(sandbox_state(f), "SANDBOX_READY");
+	p = sandbox_call(f, "Platform", &platform, &shimsb__platform_response__descriptor);
+	assert_string_equal(p->platform->os, "linux");
+	assert_true(*p->platform->architecture);
+	m = sandbox_call(
+		f, "SandboxMetrics", &metrics, &shimsb__sandbox_metrics_response__descriptor);
+	assert_string_equal(m->metrics->id, "pod");
+	assert_true(m->metrics->data->value.len > 0);
+}
+
+/* Stopping ends the containers, the polite ones by themselves; nothing is created after that. */
+static void test_sandbox_stop(void **state)
+{
+	struct fixture *f = *state;
+
+	make_bundle(f, "trap 'exit 9' TERM\n: > ready\nwhile :; do sleep 0.01; done\n");
+	create_sandbox(f, "");
+	start_sandbox(f);
+	assert_non_null(create(f, ""));
+	assert_non_null(start_process(f, ""));
+	while (access(bundle_file(f, "ready", NULL), F_OK) < 0 &&
+		access(arena_printf(f->arena, "%s/ready", f->dir), F_OK) < 0)
+		assert_int_equal(status(f), TASKTYPES__STATUS__RUNNING);
+	stop_sandbox(f, 20);
+	assert_int_equal(f->class, ERR_OK);
+	assert_string_equal(sandbox_state(f), "SANDBOX_NOTREADY");
+	assert_int_equal(status(f), TASKTYPES__STATUS__STOPPED);
+	assert_int_equal(delete_process(f, "")->exit_status, 9);
+	stop_sandbox(f, 0);
+	assert_int_equal(f->class, ERR_OK);
+	assert_null(create(f, ""));
+	assert_failed(f, ERR_PRECONDITION, "sandbox pod is stopped: failed precondition");
+}
+
+static void on_waited(void *arg, const struct err *e, const void *reply)
+{
+	const Shimsb__WaitSandboxResponse *r = reply;
+
+	*(bool *)arg = !e && r->exited_at;
+}
+
+/* A sandbox keeps the shim there without containers, and takes it along. */
+static void test_sandbox_shutdown(void **state)
+{
+	struct fixture *f = *state;
+	Shimsb__WaitSandboxRequest wait = SHIMSB__WAIT_SANDBOX_REQUEST__INIT;
+	Shimsb__ShutdownSandboxRequest end = SHIMSB__SHUTDOWN_SANDBOX_REQUEST__INIT;
+	REQUEST(shutdown, Shim3__ShutdownRequest, SHIM3__SHUTDOWN_REQUEST__INIT);
+	bool waited = false;
+
+	wait.sandbox_id = end.sandbox_id = arena_strdup(f->arena, "pod");
+	make_bundle(f, "exec sleep 1000\n");
+	create_sandbox(f, "");
+	start_sandbox(f);
+	call(f, "Shutdown", &shutdown, NULL);
+	assert_non_null(create(f, ""));
+	assert_non_null(start_process(f, ""));
+	ttrpc_call_async(f->client, "ns", "containerd.runtime.sandbox.v1.Sandbox", "WaitSandbox",
+		&wait, &shimsb__wait_sandbox_response__descriptor, 0, on_waited, &waited);
+	assert_non_null(sandbox_call(
+		f, "ShutdownSandbox", &end, &shimsb__shutdown_sandbox_response__descriptor));
+	assert_true(waited);
+	assert_int_equal(waitpid(f->shim, NULL, 0), f->shim);
+	f->shim = 0;
+	assert_events(f, "/tasks/create, /tasks/start, /tasks/exit web 137");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -514,6 +663,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_daemon_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sandbox_looks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sandbox_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sandbox_shutdown, setup, teardown),
 	};
 
 	if (argc != 3)
