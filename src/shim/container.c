@@ -14,12 +14,20 @@
 #include "rpc/message.h"
 #include "shim/sandbox.h"
 
-/* How long after the runtime said that it is gone a process may take to be reaped. */
+/* How long after the runtime said that it is gone a process may take to be reaped, and after the
+ * init process the others of its container. */
 #define EXIT_MS 5000
 
 struct waiter {
 	struct list node;
 	struct rpc_call *call;
+};
+
+/* What still runs once the init process is gone. Lives until the command has ended. */
+struct rest_kill {
+	struct container *container; /* NULL: it was removed meanwhile */
+	struct loop_timer *timer;
+	bool ended, over; /* over: the exit of the init process waits no longer */
 };
 
 static void settle(struct process *p);
@@ -63,8 +71,20 @@ struct container *container_new(
 	return c;
 }
 
+static void rest_kill_leave(struct rest_kill *k)
+{
+	if (!k)
+		return;
+	loop_timer_free(k->timer);
+	k->timer = NULL;
+	k->container = NULL;
+	if (k->ended)
+		free(k);
+}
+
 static void container_free(struct container *c)
 {
+	rest_kill_leave(c->rest_kill);
 	oom_watch_free(c->oom);
 	cgroup_free(c->cgroup);
 	runtime_done(&c->runtime);
@@ -256,9 +276,9 @@ static void ignore_result(void *arg, const struct runtime_result *result)
 		log_warn(arg, "error", err_message(e));
 }
 
-static void run_aside(struct container *c, const char *what, const char *const *words)
+static void run_aside(struct container *c, runtime_fn fn, const void *arg, const char *const *words)
 {
-	struct runtime_call call = {.fn = ignore_result, .arg = (void *)(uintptr_t)what};
+	struct runtime_call call = {.fn = fn, .arg = (void *)(uintptr_t)arg};
 
 	runtime_argv(&c->runtime, &call.argv);
 	for (; *words; words++)
@@ -272,7 +292,7 @@ static void tell_exit(struct process *p)
 
 	p->exit_told = true;
 	if (p->state == STATE_PAUSED)
-		run_aside(c, "resume exited container from paused state",
+		run_aside(c, ignore_result, "resume exited container from paused state",
 			(const char *const[]){"resume", c->id, NULL});
 	p->state = STATE_STOPPED;
 	if (p->stdio)
@@ -288,15 +308,49 @@ static void tell_exit(struct process *p)
 		sandbox_containers_changed(c->shim);
 }
 
-/* Others of the container may outlive an init process whose pid namespace is not its own. */
+static void rest_kill_over(struct rest_kill *k)
+{
+	k->over = true;
+	loop_timer_clear(k->timer);
+	if (k->container->init)
+		settle(k->container->init);
+}
+
+static void on_rest_overdue(void *arg)
+{
+	struct rest_kill *k = arg;
+
+	log_warn("killing the rest of the container is overdue", "container", k->container->id);
+	rest_kill_over(k);
+}
+
+static void on_rest_killed(void *arg, const struct runtime_result *result)
+{
+	struct rest_kill *k = arg;
+
+	ignore_result((void *)(uintptr_t)"kill the rest of the container", result);
+	k->ended = true;
+	if (!k->container)
+		free(k);
+	else if (!k->over)
+		rest_kill_over(k);
+}
+
+/* Others of the container may outlive an init process whose pid namespace is not its own. Who hears
+ * of its exit may rely on their end. */
 static bool rest_is_gone(struct container *c)
 {
-	if (!c->own_pids && !c->killed_rest) {
-		c->killed_rest = true;
-		run_aside(c, "kill the rest of the container",
+	if (!c->own_pids && !c->rest_kill) {
+		struct rest_kill *k = NEW(struct rest_kill);
+
+		c->rest_kill = k;
+		k->container = c;
+		k->timer = loop_timer_new(c->shim->loop, on_rest_overdue, k);
+		loop_timer_set(k->timer, EXIT_MS);
+		run_aside(c, on_rest_killed, k,
 			(const char *const[]){"kill", "--all", c->id, "9", NULL});
 	}
-	return !c->running_execs;
+	return (c->own_pids || c->rest_kill->over) && !c->running_execs;
 }
 
 static void leave_running(struct process *p)

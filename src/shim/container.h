@@ -54,12 +54,12 @@ struct container {
 	struct map execs;      /* id -> struct process, owned */
 	struct cgroup *cgroup; /* NULL: not known */
 	struct oom_watch *oom;
+	struct rest_kill *rest_kill; /* NULL: not needed up to now */
 	unsigned running_execs;
 	int stop_signal; /* that the end of the sandbox sent it; 0: none */
 	bool made;     /* the runtime's create succeeded */
 	bool created;  /* told; before, nobody sees it */
 	bool own_pids; /* the death of the init process ends all others */
-	bool killed_rest;
 };
 
 struct container *container_new(

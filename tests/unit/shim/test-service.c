@@ -380,6 +380,19 @@ static void test_exit_within_start(void **state)
 	assert_events(f, "/tasks/create, /tasks/start, /tasks/exit web 3");
 }
 
+/* Without a pid namespace of its own others outlive the init process: its exit is told after theirs. */
+static void test_exit_after_rest(void **state)
+{
+	struct fixture *f = *state;
+
+	make_bundle(f, "exit 3\n");
+	bundle_file(f, "slow-rest", "");
+	assert_non_null(create(f, ""));
+	assert_non_null(start_process(f, ""));
+	assert_int_equal(wait_process(f, "")->exit_status, 3);
+	assert_int_equal(access(bundle_file(f, "rest-killed", NULL), F_OK), 0);
+}
+
 static void test_failed_create(void **state)
 {
 	struct fixture *f = *state;
@@ -657,6 +670,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exit_within_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exit_after_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_create, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_execs, setup, teardown),
