@@ -144,11 +144,15 @@ static struct err *read_config(const struct options *o, struct config *c, struct
 	}
 	if (str_starts(c->address, "unix://"))
 		replace(&c->address, c->address + 7);
-	if (str_empty(c->ttrpc_address)) {
-		free(c->ttrpc_address);
-		c->ttrpc_address = xasprintf("%s.ttrpc", c->address);
-	}
 	return NULL;
+}
+
+static void derive_ttrpc_address(struct config *c)
+{
+	if (!str_empty(c->ttrpc_address))
+		return;
+	free(c->ttrpc_address);
+	c->ttrpc_address = xasprintf("%s.ttrpc", c->address);
 }
 
 static struct err *set_logging(const struct config *c)
@@ -177,6 +181,7 @@ static struct err *run_daemon(const struct options *o)
 
 	config_init(&c);
 	TRY(read_config(o, &c, &unknown));
+	derive_ttrpc_address(&c);
 	TRY(set_logging(&c));
 	TRY(config_check(&c));
 	if (unknown.n) {
@@ -205,6 +210,8 @@ static struct err *run_config(const struct options *o, const char *action)
 	TRY(read_config(o, &c, &unknown));
 	for (size_t i = 0; i < unknown.n; i++)
 		fprintf(stderr, "containerd: %s has no effect here\n", unknown.items[i]);
+	if (str_eq(action, "dump"))
+		derive_ttrpc_address(&c);
 	config_print(&c, stdout);
 	return NULL;
 }
