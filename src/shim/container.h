@@ -57,9 +57,9 @@ struct container {
 	struct rest_kill *rest_kill; /* NULL: not needed up to now */
 	unsigned running_execs;
 	int stop_signal; /* that the end of the sandbox sent it; 0: none */
-	bool made;     /* the runtime's create succeeded */
-	bool created;  /* told; before, nobody sees it */
-	bool own_pids; /* the death of the init process ends all others */
+	bool made;	 /* the runtime's create succeeded */
+	bool created;	 /* told; before, nobody sees it */
+	bool own_pids;	 /* the death of the init process ends all others */
 };
 
 struct container *container_new(
