@@ -195,7 +195,7 @@ struct err *snapshots_get(struct meta *m, const struct scope *s, const char *sna
 	return finish(&j, meta_read(m, true, do_get, &j), ret);
 }
 
-static const char *field(void *object, char *const *path, size_t n, bool *ret_present)
+const char *snapshot_field(void *object, char *const *path, size_t n, bool *ret_present)
 {
 	static const char *const kinds[] = {
 		[SNAPSHOT_VIEW] = "view",
@@ -233,7 +233,7 @@ static struct err *do_list(struct conn *c, void *arg)
 		if (!row)
 			return NULL;
 		TRY(read_row(st, &one));
-		if (!filter_match(j->filter, field, &one))
+		if (!filter_match(j->filter, snapshot_field, &one))
 			continue;
 		GROW(j->list->items, j->list->n, j->list->cap);
 		j->list->items[j->list->n++] = one;

@@ -40,7 +40,8 @@ DEFINE_AUTOVAL(snapshot_chain, snapshot_chain_done);
 
 CHECKED struct err *snapshots_get(struct meta *m, const struct scope *s, const char *snapshotter,
 	const char *key, struct snapshot_chain *ret);
-/* Filter fields: name, parent, kind, labels.*. */
+/* For filter_match() on a struct snapshot_info. Fields: name, parent, kind, labels.*. */
+const char *snapshot_field(void *object, char *const *path, size_t n, bool *ret_present);
 CHECKED struct err *snapshots_list(struct meta *m, const struct scope *s, const char *snapshotter,
 	char *const *filters, size_t n_filters, struct snapshot_list *ret);
 /*

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/filter.h"
 
 struct snapshots {
 	struct meta *meta;
@@ -257,7 +258,11 @@ struct err *snapshot_remove(
 
 	TRY(scope_check(scope));
 	TRY(find_driver(s, snapshotter, &d));
-	return snapshots_remove(s->meta, scope, snapshotter, key);
+	TRY(snapshots_remove(s->meta, scope, snapshotter, key));
+	/* The snapshot is gone whether its files are or not; the collector tries again. */
+	if (d->sync_remove)
+		err_free(cleanup(s, d));
+	return NULL;
 }
 
 struct err *snapshot_stat(struct snapshots *s, const struct scope *scope, const char *snapshotter,
@@ -269,6 +274,7 @@ struct err *snapshot_stat(struct snapshots *s, const struct scope *scope, const 
 	TRY(scope_check(scope));
 	TRY(find_driver(s, snapshotter, &d));
 	TRY(snapshots_get(s->meta, scope, snapshotter, key, &chain));
+	snapshot_driver_labels(d, chain.info.id, &chain.info.labels);
 	*ret = chain.info;
 	chain.info = (struct snapshot_info){0};
 	return NULL;
@@ -282,7 +288,9 @@ struct err *snapshot_update(struct snapshots *s, const struct scope *scope, cons
 
 	TRY(scope_check(scope));
 	TRY(find_driver(s, snapshotter, &d));
-	return snapshots_update(s->meta, scope, snapshotter, key, labels, paths, n_paths, ret);
+	TRY(snapshots_update(s->meta, scope, snapshotter, key, labels, paths, n_paths, ret));
+	snapshot_driver_labels(d, ret->id, &ret->labels);
+	return NULL;
 }
 
 struct err *snapshot_usage(struct snapshots *s, const struct scope *scope, const char *snapshotter,
@@ -294,19 +302,44 @@ struct err *snapshot_usage(struct snapshots *s, const struct scope *scope, const
 	TRY(scope_check(scope));
 	TRY(find_driver(s, snapshotter, &d));
 	TRY(snapshots_get(s->meta, scope, snapshotter, key, &chain));
-	if (chain.info.kind != SNAPSHOT_COMMITTED)
+	/* A view has nothing of its own. */
+	if (chain.info.kind == SNAPSHOT_ACTIVE)
 		return snapshot_driver_usage(d, &chain, ret_bytes, ret_inodes);
 	*ret_bytes = chain.info.size;
 	*ret_inodes = chain.info.inodes;
 	return NULL;
 }
 
+/* What the driver shows can be filtered for as well. */
+static struct err *walk_with_labels(struct snapshots *s, struct snapshot_driver *d,
+	const struct scope *scope, const struct filter *filter, struct snapshot_list *ret)
+{
+	autoval(snapshot_list) all = {0};
+
+	TRY(snapshots_list(s->meta, scope, snapshot_driver_name(d), NULL, 0, &all));
+	for (size_t i = 0; i < all.n; i++) {
+		struct snapshot_info *info = &all.items[i];
+
+		snapshot_driver_labels(d, info->id, &info->labels);
+		if (!filter_match(filter, snapshot_field, info))
+			continue;
+		GROW(ret->items, ret->n, ret->cap);
+		ret->items[ret->n++] = *info;
+		*info = (struct snapshot_info){0};
+	}
+	return NULL;
+}
+
 struct err *snapshot_walk(struct snapshots *s, const struct scope *scope, const char *snapshotter,
 	char *const *filters, size_t n_filters, struct snapshot_list *ret)
 {
+	autoptr(filter) filter = NULL;
 	struct snapshot_driver *d = NULL;
 
 	TRY(scope_check(scope));
 	TRY(find_driver(s, snapshotter, &d));
-	return snapshots_list(s->meta, scope, snapshotter, filters, n_filters, ret);
+	if (!d->shows_labels)
+		return snapshots_list(s->meta, scope, snapshotter, filters, n_filters, ret);
+	TRY(filter_parse(filters, n_filters, &filter));
+	return walk_with_labels(s, d, scope, filter, ret);
 }

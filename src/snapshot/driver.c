@@ -41,6 +41,12 @@ struct err *snapshot_driver_commit(struct snapshot_driver *d, const struct snaps
 	return d->ops->commit ? named(d, c->info.id, d->ops->commit(d, c)) : NULL;
 }
 
+void snapshot_driver_labels(struct snapshot_driver *d, uint64_t id, struct strmap *labels)
+{
+	if (d->shows_labels)
+		d->ops->labels(d, id, labels);
+}
+
 struct err *snapshot_driver_remove(struct snapshot_driver *d, uint64_t id)
 {
 	return named(d, id, d->ops->remove(d, id));

@@ -495,6 +495,87 @@ static void overlay_maps_root(void **state)
 	detach();
 }
 
+static bool has_capability(const struct snapshot_driver *d, const char *name)
+{
+	for (size_t i = 0; d->capabilities[i]; i++) {
+		if (strcmp(d->capabilities[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static struct snapshot_chain *mapped_chain(struct chain *c, uint64_t id, const uint64_t *parents)
+{
+	chain(c, SNAPSHOT_ACTIVE, id, parents);
+	strmap_set(&c->c.info.labels, "containerd.io/snapshot/uidmapping", "0:1000:65536");
+	strmap_set(&c->c.info.labels, "containerd.io/snapshot/gidmapping", "0:2000:65536");
+	return &c->c;
+}
+
+static void overlay_shows_mapped_ids(void **state)
+{
+	struct snapshot_driver *d = driver_of(state);
+	autofree char *file = path_join(target, "one");
+	autoval(mounts) m = MOUNTS_INIT;
+	struct stat root, below;
+	struct chain c;
+
+	if (!has_capability(d, "remap-ids"))
+		skip();
+	layer(d, 1, ALONE, "one");
+	OK(snapshot_driver_create(d, mapped_chain(&c, 2, PARENTS(1))));
+	OK(snapshot_driver_mounts(d, &c.c, &m));
+	strmap_done(&c.c.info.labels);
+	assert_string_equal(m.items[0].options.items[0], "uidmap=0:1000:65536");
+	assert_string_equal(m.items[0].options.items[1], "gidmap=0:2000:65536");
+	OK(mounts_attach(&m, target));
+	assert_int_equal(stat(target, &root), 0);
+	assert_int_equal(stat(file, &below), 0);
+	detach();
+	assert_int_equal(root.st_uid, 1000);
+	assert_int_equal(root.st_gid, 2000);
+	assert_int_equal(below.st_uid, 1000);
+	assert_int_equal(below.st_gid, 2000);
+}
+
+static void overlay_refuses_bad_mappings(void **state)
+{
+	static const char *const mappings[] = {"root", "1:1:1", "0:0:0", "0:0:1,"};
+	struct snapshot_driver *d = driver_of(state);
+
+	for (size_t i = 0; i < ARRAY_LEN(mappings); i++) {
+		struct chain c;
+		autoptr(err) e = NULL;
+
+		chain(&c, SNAPSHOT_ACTIVE, 1, ALONE);
+		strmap_set(&c.c.info.labels, "containerd.io/snapshot/uidmapping", mappings[i]);
+		e = snapshot_driver_create(d, &c.c);
+		strmap_done(&c.c.info.labels);
+		if (!err_is(e, ERR_INVALID))
+			fail_msg("\"%s\": %s", mappings[i], err_message(e));
+	}
+}
+
+static void overlay_tells_what_it_can(void **state)
+{
+	struct fixture *f = *state;
+	struct overlay_options options = {.slow_chown = true, .upperdir_label = true};
+	autofree char *root = path_join(f->root, "other");
+	autofree char *want = xasprintf("%s/snapshots/7/fs", root);
+	autoptr(snapshot_driver) d = NULL;
+	autoval(strmap) labels = STRMAP_INIT;
+
+	assert_true(has_capability(f->driver, "only-remap-ids"));
+	assert_true(has_capability(f->driver, "rebase"));
+	snapshot_driver_labels(f->driver, 7, &labels);
+	assert_int_equal(labels.n, 0);
+	OK(mkdir_p(root, 0700));
+	OK(overlay_driver_open(root, &options, &d));
+	assert_false(has_capability(d, "only-remap-ids"));
+	snapshot_driver_labels(d, 7, &labels);
+	assert_string_equal(strmap_get(&labels, "containerd.io/snapshot/overlay.upperdir"), want);
+}
+
 /* Everything a file system keeps of a file. */
 static void make_zoo(void)
 {
@@ -622,6 +703,9 @@ static int run(void)
 	const struct CMUnitTest overlay[] = {
 		TEST(overlay_options_have_their_order),
 		TEST(overlay_maps_root),
+		TEST(overlay_shows_mapped_ids),
+		TEST(overlay_refuses_bad_mappings),
+		TEST(overlay_tells_what_it_can),
 	};
 	int failed = cmocka_run_group_tests(common, NULL, NULL);
 

@@ -63,6 +63,70 @@ static void layer(struct world *w, const char *name, const char *parent)
 	ok(snapshot_commit(w->snapshots, &in_test, SN, key, name, NULL, &none));
 }
 
+static void test_files_can_go_at_once(void **state)
+{
+	struct world w;
+
+	world_open(&w, *state);
+	prepare(&w, "later", "");
+	ok(snapshot_remove(w.snapshots, &in_test, SN, "later"));
+	assert_int_equal(files(&w), 1);
+	w.driver->sync_remove = true;
+	prepare(&w, "now", "");
+	assert_int_equal(files(&w), 2);
+	ok(snapshot_remove(w.snapshots, &in_test, SN, "now"));
+	assert_int_equal(files(&w), 0);
+	snapshots_free(w.snapshots);
+}
+
+static void show_id(struct snapshot_driver *d, uint64_t id, struct strmap *labels)
+{
+	strmap_set(labels, "shown", id % 2 ? "odd" : "even");
+}
+
+static void test_drivers_show_labels(void **state)
+{
+	struct world w;
+	struct snapshot_driver_ops ops;
+	autoval(snapshot_info) info = {0}, updated = {0};
+	autoval(snapshot_list) odd = {0}, all = {0};
+	const char *const filters[] = {"labels.shown==odd"};
+
+	world_open(&w, *state);
+	ops = *w.driver->ops;
+	ops.labels = show_id;
+	w.driver->ops = &ops;
+	w.driver->shows_labels = true;
+	prepare(&w, "a", "");
+	prepare(&w, "b", "");
+	ok(snapshot_stat(w.snapshots, &in_test, SN, "a", &info));
+	assert_string_equal(strmap_get(&info.labels, "shown"), info.id % 2 ? "odd" : "even");
+	ok(snapshot_update(w.snapshots, &in_test, SN, "a", &none, NULL, 0, &updated));
+	assert_non_null(strmap_get(&updated.labels, "shown"));
+	ok(snapshot_walk(w.snapshots, &in_test, SN, NULL, 0, &all));
+	assert_int_equal(all.n, 2);
+	ok(snapshot_walk(w.snapshots, &in_test, SN, (char *const *)filters, 1, &odd));
+	assert_int_equal(odd.n, 1);
+	assert_string_equal(odd.items[0].name, info.id % 2 ? "a" : "b");
+	snapshots_free(w.snapshots);
+}
+
+/* A view has nothing of its own, whatever its parent has. */
+static void test_views_use_nothing(void **state)
+{
+	struct world w;
+	autoval(mounts) m = MOUNTS_INIT;
+	int64_t bytes = -1, inodes = -1;
+
+	world_open(&w, *state);
+	layer(&w, "base", "");
+	ok(snapshot_view(w.snapshots, &in_test, SN, "v", "base", &none, &m));
+	ok(snapshot_usage(w.snapshots, &in_test, SN, "v", &bytes, &inodes));
+	assert_int_equal(bytes, 0);
+	assert_int_equal(inodes, 0);
+	snapshots_free(w.snapshots);
+}
+
 static void test_life_of_a_container(void **state)
 {
 	struct world w;
@@ -242,6 +306,9 @@ int main(void)
 		T(test_update_and_walk),
 		T(test_what_a_crash_leaves),
 		T(test_failing_driver),
+		T(test_files_can_go_at_once),
+		T(test_drivers_show_labels),
+		T(test_views_use_nothing),
 	};
 
 	int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
