@@ -74,6 +74,8 @@ static const struct key keys[] = {
 	{KEY_STRINGS, AT(overlay_mount_options), {PLUGIN "snapshotter.v1.overlayfs/mount_options"}},
 	{KEY_STRING, AT(overlay_root),
 		{PLUGIN "snapshotter.v1.overlayfs/root_path", "plugins/overlayfs/root_path"}},
+	{KEY_BOOL, AT(transfer_check_platform),
+		{PLUGIN "transfer.v1.local/check_platform_supported"}},
 };
 
 void config_init(struct config *c)

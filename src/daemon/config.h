@@ -33,6 +33,7 @@ struct config {
 	struct strv overlay_mount_options;
 	bool sync_fs;				    /* diff service */
 	int64_t max_layer_bytes, max_layer_entries; /* of one layer, unpacked; ours */
+	bool transfer_check_platform;
 	struct strv shim_env;
 	char *socket_dir;
 };

@@ -27,6 +27,8 @@ struct daemon {
 	struct differ *differ;
 	struct exchange *exchange;
 	struct task_manager *tasks;
+	struct streams *streams;
+	struct transfer *transfer;
 	struct services services;
 	char *uuid;
 	struct plugin_info plugins[PLUGINS_MAX];

@@ -13,6 +13,7 @@
 #include "meta/containers.h"
 #include "rpc/grpc.h"
 #include "rpc/ttrpc.h"
+#include "transfer/transfer.h"
 
 #define METADATA_DIR "io.containerd.metadata.v1.bolt"
 #define NS_PER_MS 1000000
@@ -156,6 +157,28 @@ static struct err *init_differ(struct daemon *d, struct plugin_info *p)
 	return NULL;
 }
 
+static struct err *init_streaming(struct daemon *d, struct plugin_info *p)
+{
+	d->streams = streams_new();
+	return NULL;
+}
+
+static struct err *init_transfer(struct daemon *d, struct plugin_info *p)
+{
+	autofree char *worker = find_worker(d);
+	struct transfer_options options = {
+		.meta = d->meta,
+		.content = d->content,
+		.snapshots = d->snapshots,
+		.differ = d->differ,
+		.worker = worker,
+		.check_platform = d->config->transfer_check_platform,
+	};
+
+	d->transfer = transfer_new(&options);
+	return NULL;
+}
+
 /* --- runtime --- */
 
 static char *container_runtime(const char *ns, const char *id, void *arg)
@@ -268,6 +291,22 @@ static struct err *init_events_service(struct daemon *d, struct plugin_info *p)
 	return NULL;
 }
 
+static struct err *init_streaming_service(struct daemon *d, struct plugin_info *p)
+{
+	if (!d->streams)
+		return err_new(ERR_PRECONDITION, "there is no manager of streams");
+	rpc_server_add(d->grpc, &streaming_service, &d->services);
+	return NULL;
+}
+
+static struct err *init_transfer_service(struct daemon *d, struct plugin_info *p)
+{
+	if (!d->streams || !d->transfer)
+		return err_new(ERR_PRECONDITION, "streaming and transfer are not loaded");
+	rpc_server_add(d->grpc, &transfer_service, &d->services);
+	return NULL;
+}
+
 /* Services that need nothing but to be served. */
 #define SERVICE(name)                                                                              \
 	static struct err *init_##name##_service(struct daemon *d, struct plugin_info *p)          \
@@ -295,6 +334,8 @@ SERVICE(version)
 #define GC "io.containerd.gc.v1"
 #define LEASE "io.containerd.lease.v1"
 #define DIFFER "io.containerd.differ.v1"
+#define STREAMING "io.containerd.streaming.v1"
+#define TRANSFER "io.containerd.transfer.v1"
 #define SHIM "io.containerd.shim.v1"
 #define RUNTIME "io.containerd.runtime.v2"
 #define GRPC "io.containerd.grpc.v1"
@@ -307,8 +348,7 @@ SERVICE(version)
 
 struct plugin {
 	const char *type, *id;
-	const char *const *
-		requires;
+	const char *const *requires;
 	struct err *(*init)(struct daemon *d, struct plugin_info *p);
 	bool vital; /* without it there is no daemon */
 	bool has_platform;
@@ -323,6 +363,9 @@ static const struct plugin table[] = {
 	{GC, "scheduler", NEEDS(METADATA), init_gc, true, false},
 	{LEASE, "manager", NEEDS(METADATA, GC), init_leases, true, false},
 	{DIFFER, "walking", NEEDS(METADATA), init_differ, false, true},
+	{STREAMING, "manager", NEEDS(METADATA), init_streaming, false, false},
+	{TRANSFER, "local", NEEDS(LEASE, METADATA, DIFFER, SNAPSHOTTER), init_transfer, false,
+		false},
 	{SHIM, "manager", NEEDS(EVENT, METADATA), init_shims, true, false},
 	{RUNTIME, "task", NEEDS(SHIM), init_runtime, true, true},
 	{GRPC, "containers", NEEDS(METADATA), init_containers_service, false, false},
@@ -335,7 +378,9 @@ static const struct plugin table[] = {
 	{GRPC, "leases", NEEDS(LEASE), init_leases_service, false, false},
 	{GRPC, "namespaces", NEEDS(METADATA), init_namespaces_service, false, false},
 	{GRPC, "snapshots", NEEDS(METADATA), init_snapshots_service, false, false},
+	{GRPC, "streaming", NEEDS(STREAMING), init_streaming_service, false, false},
 	{GRPC, "tasks", NEEDS(RUNTIME, EVENT, METADATA), init_tasks_service, false, false},
+	{GRPC, "transfer", NEEDS(TRANSFER, STREAMING), init_transfer_service, false, false},
 	{GRPC, "version", NULL, init_version_service, false, false},
 };
 
@@ -352,6 +397,8 @@ static void fill_services(struct daemon *d)
 		.differ = d->differ,
 		.exchange = d->exchange,
 		.tasks = d->tasks,
+		.streams = d->streams,
+		.transfer = d->transfer,
 		.plugins = d->plugins,
 		.n_plugins = d->n_plugins,
 		.uuid = d->uuid,
@@ -421,6 +468,8 @@ struct err *daemon_init_plugins(struct daemon *d)
 void daemon_done_plugins(struct daemon *d)
 {
 	task_manager_free(d->tasks);
+	transfer_free(d->transfer);
+	streams_free(d->streams);
 	differ_free(d->differ);
 	collector_free(d->collector);
 	snapshots_free(d->snapshots);

@@ -56,25 +56,13 @@ static struct json_object *diff_job(const struct diff_request *request, const ch
 	return job;
 }
 
-static struct err *job_file(struct json_object *job, int *ret)
-{
-	const char *text = json_object_to_json_string_ext(job, JSON_C_TO_STRING_PLAIN);
-	autofd fd = memfd_create("job", MFD_CLOEXEC);
-	int r = fd < 0 ? -errno : write_full(fd, text, strlen(text));
-
-	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(r < 0 ? -r : errno, "create a file in memory");
-	*ret = TAKE_FD(fd);
-	return NULL;
-}
-
 static struct err *start(const struct differ *d, struct json_object *job, struct making *m)
 {
 	int layer[2], answer[2];
 	autofd layer_in = -1, answer_in = -1, input = -1;
 	struct worker_command command;
 
-	TRY(job_file(job, &input));
+	TRY(worker_job_file(job, &input));
 	if (pipe2(layer, O_CLOEXEC) < 0)
 		return err_sys(errno, "create a pipe");
 	m->layer_fd = layer[0];

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "diff/worker.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/fs.h"
 
 static char *const no_environment[] = {NULL};
 
@@ -13,6 +17,18 @@ struct json_object *worker_job_new(void)
 
 	json_object_object_add(job, "parent", json_object_new_int64(getpid()));
 	return job;
+}
+
+struct err *worker_job_file(struct json_object *job, int *ret)
+{
+	const char *text = json_object_to_json_string_ext(job, JSON_C_TO_STRING_PLAIN);
+	autofd fd = memfd_create("job", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : write_full(fd, text, strlen(text));
+
+	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(r < 0 ? -r : errno, "create a file in memory");
+	*ret = TAKE_FD(fd);
+	return NULL;
 }
 
 void worker_job_add_mounts(struct json_object *job, const char *name, const struct mounts *mounts)

@@ -17,6 +17,8 @@ struct worker_answer {
 
 /* A job begins with who the parent is. */
 struct json_object *worker_job_new(void);
+/* The job in a file, for the worker's standard input. */
+CHECKED struct err *worker_job_file(struct json_object *job, int *ret);
 void worker_job_add_mounts(struct json_object *job, const char *name, const struct mounts *mounts);
 
 /* How to start the program; the argv lives as long as the caller's memory. */

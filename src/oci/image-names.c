@@ -28,12 +28,38 @@ struct err *image_full_name(const char *text, char **ret)
 	return NULL;
 }
 
+struct err *image_short_name(const char *name, char **ret)
+{
+	static const char hub[] = "docker.io/", library[] = "library/";
+	autofree char *full = NULL;
+	const char *at;
+
+	TRY(image_full_name(name, &full));
+	at = full;
+	if (str_starts(at, hub)) {
+		at += strlen(hub);
+		if (str_starts(at, library) && !strchr(at + strlen(library), '/'))
+			at += strlen(library);
+	}
+	*ret = xstrdup(at);
+	return NULL;
+}
+
 static bool has_prefix(const char *name, const char *prefix)
 {
 	size_t len = strlen(prefix);
 
 	/* Not "foo/bar" for "foo/barrel". */
 	return str_starts(name, prefix) && (!name[len] || strchr("/:@", name[len]));
+}
+
+char *image_ref_below(const char *ref, const char *base, bool only_base)
+{
+	if (!strpbrk(ref, "/:@"))
+		return xasprintf("%s:%s", base, ref);
+	if (only_base && !has_prefix(ref, base))
+		return NULL;
+	return xstrdup(ref);
 }
 
 char *image_entry_name(const struct strmap *annotations, const char *base, bool only_base)
@@ -43,13 +69,7 @@ char *image_entry_name(const struct strmap *annotations, const char *base, bool 
 	if (!str_empty(name))
 		return xstrdup(name);
 	name = strmap_get(annotations, REF_ANNOTATION);
-	if (str_empty(name))
-		return NULL;
-	if (!strpbrk(name, "/:@"))
-		return xasprintf("%s:%s", base, name);
-	if (only_base && !has_prefix(name, base))
-		return NULL;
-	return xstrdup(name);
+	return str_empty(name) ? NULL : image_ref_below(name, base, only_base);
 }
 
 char *image_clean_path(const char *path)

@@ -585,6 +585,13 @@ struct err *rpc_recv_transient(struct rpc_call *call, void **ret)
 	return recv_into(call, call->transient, ret);
 }
 
+void rpc_stop_recv(struct rpc_call *call)
+{
+	LOCKED(&call->lock);
+	call->half_closed = true;
+	cond_broadcast(&call->cond);
+}
+
 enum when_full { FULL_WAIT, FULL_REFUSE, FULL_IGNORE };
 
 static bool out_full(const struct rpc_call *call)

@@ -15,11 +15,13 @@
 #include "rpc/rpc.h"
 #include "runtime/task-manager.h"
 
+struct streams;	 /* transfer/streams.h */
+struct transfer; /* transfer/transfer.h */
+
 /* A row of the daemon's plugin table as introspection shows it. */
 struct plugin_info {
 	const char *type, *id;
-	const char *const *
-		requires;		 /* types, NULL-terminated, may be NULL */
+	const char *const *requires;	 /* types, NULL-terminated, may be NULL */
 	const char *const *capabilities; /* likewise */
 	struct strmap exports;
 	bool has_platform;	/* the host's */
@@ -36,6 +38,8 @@ struct services {
 	struct differ *differ;
 	struct exchange *exchange;
 	struct task_manager *tasks;
+	struct streams *streams;
+	struct transfer *transfer;
 	const struct plugin_info *plugins;
 	size_t n_plugins;
 	const char *uuid; /* of this installation */
@@ -47,7 +51,8 @@ struct services {
  * socket, the others for gRPC. */
 extern const struct rpc_service containers_service, content_service, diff_service, events_service,
 	health_service, images_service, introspection_service, leases_service, namespaces_service,
-	snapshots_service, tasks_service, version_service, events_ttrpc_service;
+	snapshots_service, streaming_service, tasks_service, transfer_service, version_service,
+	events_ttrpc_service;
 
 /* Turn the metadata's changes into containerd's events. */
 void services_announce(struct services *s);
