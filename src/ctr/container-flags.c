@@ -186,7 +186,7 @@ static struct err *parse_u32(const char *text, size_t len, const char *what, uin
 	return NULL;
 }
 
-struct err *id_map_parse(const char *text, struct ctd_id_map *ret)
+struct err *id_map_of_flag(const char *text, struct ctd_id_map *ret)
 {
 	const char *host = strchr(text, ':');
 	const char *length = host ? strchr(host + 1, ':') : NULL;
@@ -273,7 +273,7 @@ static struct err *read_id_maps(const struct strv *texts, struct ctd_id_map **ma
 {
 	*maps = xcalloc(texts->n + 1, sizeof(**maps));
 	for (size_t i = 0; i < texts->n; i++)
-		TRY(id_map_parse(texts->items[i], &(*maps)[i]));
+		TRY(id_map_of_flag(texts->items[i], &(*maps)[i]));
 	*n = texts->n;
 	return NULL;
 }

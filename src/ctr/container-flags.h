@@ -31,4 +31,4 @@ CHECKED struct err *container_spec_read(struct invocation *in, struct container_
 /* Of --mount: "type=bind,src=/a,dst=/b,options=rbind:ro"; the texts go to `parts`. */
 CHECKED struct err *mount_parse(const char *text, struct strv *parts, struct ctd_spec_mount *ret);
 /* "0:100000:65536" */
-CHECKED struct err *id_map_parse(const char *text, struct ctd_id_map *ret);
+CHECKED struct err *id_map_of_flag(const char *text, struct ctd_id_map *ret);
