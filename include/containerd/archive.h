@@ -19,6 +19,12 @@ struct ctd_import_options {
 	const char *index_name;	    /* keep the archive's index under this name */
 	bool all_platforms;
 	const char *platform; /* NULL: this machine's */
+	bool unpack; /* before any image is named, so that a layer which cannot be unpacked leaves no
+			image behind */
+	const char *snapshotter; /* NULL: the namespace's */
+	/* Before and after each image is unpacked; may be NULL. */
+	void (*on_unpack)(void *arg, const struct ctd_image *image, bool done);
+	void *arg;
 };
 
 #define CTD_IMPORT_INIT ((struct ctd_import_options){.size = sizeof(struct ctd_import_options)})

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/snapshots-internal.h"
+#include "client/tasks-internal.h"
 
 #define SERVICE "/containerd.services.containers.v1.Containers/"
 
@@ -147,6 +148,8 @@ struct err *ctd_container_delete(
 	request.id = (char *)container->id;
 	struct err *e = call_void(SCOPE(client), SERVICE "Delete", &request);
 	struct err *removed = removal ? call_finish(removal, arena, &empty) : NULL;
+	if (!e)
+		fifos_sweep(container->id);
 	if (err_is(removed, ERR_NOT_FOUND) || (e && removed)) {
 		err_free(removed);
 		removed = NULL;

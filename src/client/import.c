@@ -86,10 +86,9 @@ static struct err *find_names(const struct ctd_import_options *o, const struct i
 	return NULL;
 }
 
-static struct err *put_images(
-	const struct scope *s, const struct found_images *found, struct ctd_images **ret)
+static struct ctd_images *image_list(const struct found_images *found)
 {
-	autoptr(arena) arena = arena_new();
+	struct arena *arena = arena_new();
 	struct ctd_images *list = record_new(arena, sizeof(*list));
 	struct ctd_image **items = arena_array(arena, found->n, sizeof(*items));
 
@@ -104,12 +103,32 @@ static struct err *put_images(
 			.size = d->size,
 			.annotations = labels_from_strmap(&d->annotations, arena),
 		};
-		TRY(err_wrap(image_put(s, items[i]), "image \"%s\"", items[i]->name));
 	}
 	list->n = found->n;
 	list->items = (const struct ctd_image *const *)items;
-	*ret = list;
-	TAKE(arena);
+	return list;
+}
+
+static struct err *unpack_images(
+	const struct scope *s, const struct ctd_import_options *o, const struct ctd_images *images)
+{
+	for (size_t i = 0; i < images->n; i++) {
+		const struct ctd_image *image = images->items[i];
+
+		if (o->on_unpack)
+			o->on_unpack(o->arg, image, false);
+		TRY(ctd_image_unpack(s->client, image, o->snapshotter, o->platform));
+		if (o->on_unpack)
+			o->on_unpack(o->arg, image, true);
+	}
+	return NULL;
+}
+
+static struct err *put_images(const struct scope *s, const struct ctd_images *images)
+{
+	for (size_t i = 0; i < images->n; i++)
+		TRY(err_wrap(
+			image_put(s, images->items[i]), "image \"%s\"", images->items[i]->name));
 	return NULL;
 }
 
@@ -131,7 +150,16 @@ static struct err *import_index(const struct scope *s, const struct ctd_import_o
 		return err_new(ERR_NOT_FOUND, "image might be filtered out: the archive has "
 					      "nothing for the platform asked for");
 	TRY(label_tree(s, root, o->all_platforms ? NULL : &wanted, 0));
-	return put_images(s, &found, ret);
+	struct ctd_images *images = image_list(&found);
+	struct err *e = o->unpack ? unpack_images(s, o, images) : NULL;
+	if (!e)
+		e = put_images(s, images);
+	if (e) {
+		ctd_free(images);
+		return e;
+	}
+	*ret = images;
+	return NULL;
 }
 
 struct err *ctd_import(struct ctd_client *client, int fd, const struct ctd_import_options *given,

@@ -5,6 +5,7 @@
  * writing end cannot, so the input thread waits in open(2) for the shim and is let go by a reader
  * of our own when there is nothing to wait for any more.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -356,4 +357,52 @@ void process_io_free(struct process_io *io)
 		close(io->in_path);
 	free(io->dir);
 	free(io);
+}
+
+/* Whether a program has the FIFO open for reading. A shim holds both ends of every FIFO it uses, and
+ * a client reads the output. */
+static bool has_reader(const char *path)
+{
+	autofd fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 || errno != ENXIO;
+}
+
+static void sweep_dir(const char *dir, const char *id)
+{
+	static const char *const names[] = {"stdin", "stdout", "stderr"};
+	char *paths[STREAMS];
+	bool in_use = false;
+	size_t n = 0;
+
+	for (int i = 0; i < STREAMS; i++) {
+		struct stat st;
+		char *path = xasprintf("%s/%s-%s", dir, id, names[i]);
+
+		if (lstat(path, &st) < 0 || !S_ISFIFO(st.st_mode)) {
+			free(path);
+			continue;
+		}
+		in_use |= has_reader(path);
+		paths[n++] = path;
+	}
+	if (!in_use)
+		fifos_remove((const char *const *)paths, n);
+	while (n)
+		free(paths[--n]);
+}
+
+void fifos_sweep(const char *id)
+{
+	DIR *top = opendir(FIFO_DIR);
+	struct dirent *d;
+
+	while (top && (d = readdir(top))) {
+		autofree char *dir = path_join(FIFO_DIR, d->d_name);
+
+		if (d->d_name[0] != '.')
+			sweep_dir(dir, id);
+	}
+	if (top)
+		closedir(top);
 }

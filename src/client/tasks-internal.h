@@ -43,3 +43,6 @@ void process_io_free(struct process_io *io);
 DEFINE_AUTOPTR(process_io, process_io_free);
 /* Remove FIFOs by their paths, and the folder that held them when it is empty. */
 void fifos_remove(const char *const *paths, size_t n);
+/* Remove what is left of a container's FIFOs when its shim died without anybody told: those of its
+ * name, made by this library, that no program has open. */
+void fifos_sweep(const char *id);

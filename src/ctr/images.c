@@ -166,24 +166,20 @@ static struct err *run_tag(struct invocation *in)
 
 /* --- archives --- */
 
-static struct err *unpack_all(
-	struct invocation *in, struct ctd_client *client, const struct ctd_images *images)
-{
-	for (size_t i = 0; i < images->n; i++) {
-		const struct ctd_image *image = images->items[i];
+struct unpacking {
+	bool open_line; /* the text of an image stands there without its "done" */
+};
 
-		printf("unpacking %s (%s)...", image->name, image->target.digest);
-		fflush(stdout);
-		struct err *e = from_ctd(
-			ctd_image_unpack(client, image, or_null(flag_string(in, "snapshotter")),
-				or_null(flag_string(in, "platform"))));
-		if (e) {
-			putchar('\n');
-			return e;
-		}
+static void show_unpacking(void *arg, const struct ctd_image *image, bool done)
+{
+	struct unpacking *u = arg;
+
+	if (done)
 		puts("done");
-	}
-	return NULL;
+	else
+		printf("unpacking %s (%s)...", image->name, image->target.digest);
+	u->open_line = !done;
+	fflush(stdout);
 }
 
 static struct err *run_import(struct invocation *in)
@@ -192,6 +188,7 @@ static struct err *run_import(struct invocation *in)
 	auto_client *client = NULL;
 	auto_record struct ctd_images *images = NULL;
 	autofd opened = -1;
+	struct unpacking unpacking = {0};
 	int fd = STDIN_FILENO;
 
 	if (arg_count(in) == 0)
@@ -202,6 +199,10 @@ static struct err *run_import(struct invocation *in)
 	options.index_name = or_null(flag_string(in, "index-name"));
 	options.all_platforms = flag_bool(in, "all-platforms");
 	options.platform = or_null(flag_string(in, "platform"));
+	options.unpack = !flag_bool(in, "no-unpack");
+	options.snapshotter = or_null(flag_string(in, "snapshotter"));
+	options.on_unpack = show_unpacking;
+	options.arg = &unpacking;
 	if (options.skip_digest_for_named && !options.digests)
 		return err_new(ERR_INVALID,
 			"--skip-digest-for-named must be specified with --digests option");
@@ -211,8 +212,10 @@ static struct err *run_import(struct invocation *in)
 		if (fd < 0)
 			return err_sys(errno, "open %s", arg(in, 0));
 	}
-	CALL(ctd_import(client, fd, &options, &images));
-	return flag_bool(in, "no-unpack") ? NULL : unpack_all(in, client, images);
+	struct err *e = from_ctd(ctd_import(client, fd, &options, &images));
+	if (unpacking.open_line)
+		putchar('\n');
+	return e;
 }
 
 static const struct flag quiet_flags[] = {
