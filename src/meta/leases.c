@@ -34,11 +34,14 @@ void lease_resource_list_done(struct lease_resource_list *l)
 	*l = (struct lease_resource_list){0};
 }
 
+#define LABEL_EXPIRE "containerd.io/gc.expire"
+
 struct job {
 	const struct scope *scope;
 	const char *lease, *id, *type;
 	const struct filter *filter;
 	struct lease made;
+	bool expires;
 	struct lease_list *list;
 	struct lease_resource_list *resources;
 };
@@ -138,6 +141,14 @@ static struct err *do_create(struct conn *c, void *arg)
 		j->scope->ns, j->made.id, timestamp_to_ns(j->made.created_at), &labels);
 }
 
+/* A lease that expires is somebody's while he works: a power cut ends the work, and takes back no
+ * more than the lease's beginning, before anything was made under it, or its end, which it comes to
+ * anyhow. So it alone is not worth waiting for the disk. */
+static enum durability lease_durability(bool expires)
+{
+	return expires ? RELAXED : DURABLE;
+}
+
 struct err *leases_create(struct meta *m, const struct scope *s, const char *id,
 	const struct strmap *labels, struct lease *ret)
 {
@@ -149,7 +160,8 @@ struct err *leases_create(struct meta *m, const struct scope *s, const char *id,
 	j.made.created_at = timestamp_now();
 	strmap_copy(&j.made.labels, labels);
 	labels_drop_empty(&j.made.labels);
-	e = meta_update(m, DURABLE, do_create, &j);
+	e = meta_update(m, lease_durability(strmap_get(&j.made.labels, LABEL_EXPIRE) != NULL),
+		do_create, &j);
 	if (e)
 		lease_done(&j.made);
 	else
@@ -169,12 +181,30 @@ static struct err *do_delete(struct conn *c, void *arg)
 		j->scope->ns, j->lease);
 }
 
+static struct err *find_expiry(struct conn *c, void *arg)
+{
+	struct job *j = arg;
+	autoval(strmap) labels = STRMAP_INIT;
+	autostmt st = NULL;
+	bool row;
+
+	TRY(sql_start(c, &st, "SELECT labels FROM leases WHERE ns=?1 AND id=?2", "ss", j->scope->ns,
+		j->lease));
+	TRY(sql_row(c, st, &row));
+	if (!row)
+		return not_found(j->lease);
+	TRY(unpack_labels(st, 0, &labels));
+	j->expires = strmap_get(&labels, LABEL_EXPIRE) != NULL;
+	return NULL;
+}
+
 struct err *leases_delete(struct meta *m, const struct scope *s, const char *id)
 {
 	struct job j = {.scope = s, .lease = id};
 
 	TRY(scope_check(s));
-	return meta_update(m, DURABLE, do_delete, &j);
+	TRY(meta_read(m, false, find_expiry, &j));
+	return meta_update(m, lease_durability(j.expires), do_delete, &j);
 }
 
 static const char *field(void *object, char *const *path, size_t n, bool *ret_present)

@@ -32,7 +32,8 @@ DEFINE_AUTOVAL(lease_list, lease_list_done);
 void lease_resource_list_done(struct lease_resource_list *l);
 DEFINE_AUTOVAL(lease_resource_list, lease_resource_list_done);
 
-/* An empty or NULL id gets one made: "<nanoseconds>-<4 base64url characters>". */
+/* An empty or NULL id gets one made: "<nanoseconds>-<4 base64url characters>". Making and deleting a
+ * lease with an expiry label is in order with all other writes, and durable with the next of them. */
 CHECKED struct err *leases_create(struct meta *m, const struct scope *s, const char *id,
 	const struct strmap *labels, struct lease *ret);
 CHECKED struct err *leases_delete(struct meta *m, const struct scope *s, const char *id);
