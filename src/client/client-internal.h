@@ -32,6 +32,8 @@ struct ctd_client {
 	int64_t deadline_ms; /* monotonic, -1: none */
 	struct lock lock;
 	char *snapshotter; /* the namespace's default, once known; guarded by lock */
+	struct grpc_stream
+		*parting; /* a call nobody waits for before ctd_close(); guarded by lock */
 };
 
 /* On whose behalf a call is made: a lease keeps what it creates. */
@@ -102,7 +104,10 @@ CHECKED struct err *default_snapshotter(struct ctd_client *c, const char *name, 
 CHECKED struct err *default_snapshotter_ask(struct ctd_client *c, struct grpc_stream **ret);
 CHECKED struct err *default_snapshotter_take(struct ctd_client *c, struct grpc_stream *take_s);
 
-/* A lease of a day that ends with the scope. */
+/* Takes a call whose answer is of no interest. It has ended once the client is closed. */
+void client_part(struct ctd_client *c, struct grpc_stream *take_s);
+
+/* A lease of a day that ends with the scope; nobody waits for that but ctd_close(). */
 struct temporary_lease {
 	struct ctd_client *client;
 	char *id;

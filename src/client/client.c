@@ -133,10 +133,27 @@ struct err *ctd_connect(const struct ctd_client_options *given, struct ctd_clien
 	return NULL;
 }
 
+void client_part(struct ctd_client *c, struct grpc_stream *take_s)
+{
+	struct grpc_stream *before;
+
+	lock_take(&c->lock);
+	before = c->parting;
+	c->parting = take_s;
+	lock_drop(&c->lock);
+	if (before) {
+		autoptr(arena) arena = arena_new();
+		Google__Protobuf__Empty *reply;
+
+		err_free(call_finish(before, arena, &reply));
+	}
+}
+
 void ctd_close(struct ctd_client *c)
 {
 	if (!c)
 		return;
+	client_part(c, NULL);
 	grpc_client_free(c->grpc);
 	lock_done(&c->lock);
 	free(c->snapshotter);

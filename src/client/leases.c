@@ -116,9 +116,16 @@ struct err *temporary_lease_new(struct ctd_client *c, struct temporary_lease *re
 
 void temporary_lease_done(struct temporary_lease *l)
 {
-	/* It would expire by itself. */
-	if (l->id)
-		err_free(ctd_lease_delete(l->client, l->id, false));
+	Leases__DeleteRequest request = LEASES__DELETE_REQUEST__INIT;
+	struct grpc_stream *call = NULL;
+
+	/* Should this fail, it expires by itself. */
+	request.id = l->id;
+	if (l->id) {
+		err_free(call_start(SCOPE(l->client), SERVICE "Delete", &request,
+			&google__protobuf__empty__descriptor, &call));
+		client_part(l->client, call);
+	}
 	free(l->id);
 	*l = (struct temporary_lease){0};
 }
