@@ -193,12 +193,12 @@ static void test_id_maps(void **state)
 		"", "0", "0:1", "0:1:2:3", "a:1:2", "0:4294967296:1", "-1:0:1", "0::1", "0:1:"};
 	struct ctd_id_map map;
 
-	assert_null(flag_id_map_parse("0:100000:65536", &map));
+	assert_null(id_map_of_flag("0:100000:65536", &map));
 	assert_int_equal(map.container_id, 0);
 	assert_int_equal(map.host_id, 100000);
 	assert_int_equal(map.length, 65536);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		autoptr(err) e = flag_id_map_parse(bad[i], &map);
+		autoptr(err) e = id_map_of_flag(bad[i], &map);
 
 		assert_true(err_is(e, ERR_INVALID));
 	}
