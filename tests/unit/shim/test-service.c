@@ -684,7 +684,7 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 77;
-	program = argv[1];
-	fake_runc = argv[2];
+	program = realpath(argv[1], NULL);
+	fake_runc = realpath(argv[2], NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
