@@ -16,6 +16,7 @@
 #include "base/timestamp.h"
 #include "rpc/grpc.h"
 #include "rpc/ttrpc.h"
+#include "sandbox/shim-controller.h"
 
 #define SOCKET_PATH_MAX 104 /* what containerd accepts */
 #define DRAIN_MS 50
@@ -231,6 +232,8 @@ static void load_tasks(void *arg)
 	struct daemon *d = arg;
 
 	d->failure = task_manager_load(d->tasks);
+	if (!d->failure && d->shim_sandboxes)
+		d->failure = shim_controller_load(d->shim_sandboxes);
 	loop_post(d->loop, on_loaded, d);
 }
 

@@ -27,6 +27,9 @@ struct daemon {
 	struct differ *differ;
 	struct exchange *exchange;
 	struct task_manager *tasks;
+	struct sandbox_controller *shim_sandboxes;
+	struct sandboxer sandboxers[1];
+	size_t n_sandboxers;
 	struct streams *streams;
 	struct transfer *transfer;
 	struct services services;

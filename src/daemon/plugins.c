@@ -13,6 +13,7 @@
 #include "meta/containers.h"
 #include "rpc/grpc.h"
 #include "rpc/ttrpc.h"
+#include "sandbox/shim-controller.h"
 #include "transfer/transfer.h"
 
 #define METADATA_DIR "io.containerd.metadata.v1.bolt"
@@ -218,6 +219,25 @@ static void shim_options(
 	};
 }
 
+/* For tasks of containers that are in a sandbox. */
+static struct err *sandbox_shim(
+	const char *ns, const char *sandbox, struct bootstrap *ret, void *arg)
+{
+	struct daemon *d = arg;
+	struct scope s = {.ns = ns};
+	autoptr(sandbox) record = NULL;
+	struct err *e = sandboxes_get(d->meta, &s, sandbox, &record);
+
+	if (err_is(e, ERR_NOT_FOUND)) {
+		err_free(e);
+		return NULL;
+	}
+	TRY(e);
+	if (!d->shim_sandboxes)
+		return err_new(ERR_PRECONDITION, "the sandbox controller \"shim\" is not loaded");
+	return shim_controller_endpoint(d->shim_sandboxes, ns, sandbox, ret);
+}
+
 static struct err *init_runtime(struct daemon *d, struct plugin_info *p)
 {
 	autofree char *root = plugin_root(d, p->type, p->id);
@@ -225,12 +245,30 @@ static struct err *init_runtime(struct daemon *d, struct plugin_info *p)
 	struct task_manager_options options = {
 		.state_timeout_ms = d->config->task_state_ns / NS_PER_MS,
 		.container_runtime = container_runtime,
+		.sandbox_shim = sandbox_shim,
 		.arg = d,
 	};
 
 	shim_options(d, root, state, &options.shim);
 	strmap_set(&p->exports, "log-uri-schemes", "fifo,binary,binary-v2,file");
 	return task_manager_new(d->loop, d->exchange, &options, &d->tasks);
+}
+
+static struct err *init_sandbox_store(struct daemon *d, struct plugin_info *p)
+{
+	return NULL; /* rows of the metadata and nothing else */
+}
+
+static struct err *init_shim_sandboxes(struct daemon *d, struct plugin_info *p)
+{
+	autofree char *root = plugin_root(d, p->type, p->id);
+	autofree char *state = plugin_state(d, p->type, p->id);
+	struct shim_options options;
+
+	shim_options(d, root, state, &options);
+	TRY(shim_controller_new(d->loop, &options, &d->shim_sandboxes));
+	d->sandboxers[d->n_sandboxers++] = (struct sandboxer){p->id, d->shim_sandboxes};
+	return NULL;
 }
 
 /* --- services --- */
@@ -307,6 +345,14 @@ static struct err *init_transfer_service(struct daemon *d, struct plugin_info *p
 	return NULL;
 }
 
+static struct err *init_sandbox_controllers_service(struct daemon *d, struct plugin_info *p)
+{
+	if (!d->n_sandboxers)
+		return err_new(ERR_NOT_FOUND, "no sandbox controllers initialized");
+	rpc_server_add(d->grpc, &sandbox_controllers_service, &d->services);
+	return NULL;
+}
+
 /* Services that need nothing but to be served. */
 #define SERVICE(name)                                                                              \
 	static struct err *init_##name##_service(struct daemon *d, struct plugin_info *p)          \
@@ -321,6 +367,7 @@ SERVICE(health)
 SERVICE(images)
 SERVICE(leases)
 SERVICE(namespaces)
+SERVICE(sandboxes)
 SERVICE(snapshots)
 SERVICE(tasks)
 SERVICE(version)
@@ -336,6 +383,8 @@ SERVICE(version)
 #define DIFFER "io.containerd.differ.v1"
 #define STREAMING "io.containerd.streaming.v1"
 #define TRANSFER "io.containerd.transfer.v1"
+#define SANDBOX_STORE "io.containerd.sandbox.store.v1"
+#define SANDBOX_CONTROLLER "io.containerd.sandbox.controller.v1"
 #define SHIM "io.containerd.shim.v1"
 #define RUNTIME "io.containerd.runtime.v2"
 #define GRPC "io.containerd.grpc.v1"
@@ -348,7 +397,8 @@ SERVICE(version)
 
 struct plugin {
 	const char *type, *id;
-	const char *const *requires;
+	const char *const *
+		requires;
 	struct err *(*init)(struct daemon *d, struct plugin_info *p);
 	bool vital; /* without it there is no daemon */
 	bool has_platform;
@@ -366,8 +416,10 @@ static const struct plugin table[] = {
 	{STREAMING, "manager", NEEDS(METADATA), init_streaming, false, false},
 	{TRANSFER, "local", NEEDS(LEASE, METADATA, DIFFER, SNAPSHOTTER), init_transfer, false,
 		false},
-	{SHIM, "manager", NEEDS(EVENT, METADATA), init_shims, true, false},
+	{SANDBOX_STORE, "local", NEEDS(METADATA), init_sandbox_store, true, false},
+	{SHIM, "manager", NEEDS(EVENT, METADATA, SANDBOX_STORE), init_shims, true, false},
 	{RUNTIME, "task", NEEDS(SHIM), init_runtime, true, true},
+	{SANDBOX_CONTROLLER, "shim", NEEDS(SHIM, EVENT), init_shim_sandboxes, false, false},
 	{GRPC, "containers", NEEDS(METADATA), init_containers_service, false, false},
 	{GRPC, "content", NEEDS(METADATA), init_content_service, false, false},
 	{GRPC, "diff", NEEDS(DIFFER), init_diff_service, false, false},
@@ -377,6 +429,9 @@ static const struct plugin table[] = {
 	{GRPC, "introspection", NULL, init_introspection, false, false},
 	{GRPC, "leases", NEEDS(LEASE), init_leases_service, false, false},
 	{GRPC, "namespaces", NEEDS(METADATA), init_namespaces_service, false, false},
+	{GRPC, "sandbox-controllers", NEEDS(SANDBOX_CONTROLLER, EVENT),
+		init_sandbox_controllers_service, false, false},
+	{GRPC, "sandboxes", NEEDS(SANDBOX_STORE), init_sandboxes_service, false, false},
 	{GRPC, "snapshots", NEEDS(METADATA), init_snapshots_service, false, false},
 	{GRPC, "streaming", NEEDS(STREAMING), init_streaming_service, false, false},
 	{GRPC, "tasks", NEEDS(RUNTIME, EVENT, METADATA), init_tasks_service, false, false},
@@ -397,6 +452,8 @@ static void fill_services(struct daemon *d)
 		.differ = d->differ,
 		.exchange = d->exchange,
 		.tasks = d->tasks,
+		.sandboxers = d->sandboxers,
+		.n_sandboxers = d->n_sandboxers,
 		.streams = d->streams,
 		.transfer = d->transfer,
 		.plugins = d->plugins,
@@ -467,6 +524,7 @@ struct err *daemon_init_plugins(struct daemon *d)
 
 void daemon_done_plugins(struct daemon *d)
 {
+	shim_controller_free(d->shim_sandboxes);
 	task_manager_free(d->tasks);
 	transfer_free(d->transfer);
 	streams_free(d->streams);

@@ -24,6 +24,8 @@
 #define CLEANUP_TIMEOUT_MS 5000
 #define SHUTDOWN_TIMEOUT_MS 3000
 #define EXIT_UNKNOWN 255
+/* How often a thread that waits for the loop looks whether there still is one. */
+#define LOOP_ENDED_MS 50
 
 /* --- what they have in common --- */
 
@@ -69,6 +71,41 @@ void shim_host_done(struct shim_host *h)
 	free((char *)h->options.daemon_path);
 	free((char *)h->options.version);
 	free((char *)h->options.socket_dir);
+}
+
+struct barrier {
+	struct lock lock;
+	struct cond cond;
+	bool passed; /* guarded by lock */
+};
+
+static void pass(void *arg)
+{
+	struct barrier *b = arg;
+
+	LOCKED(&b->lock);
+	b->passed = true;
+	cond_signal(&b->cond);
+}
+
+void shim_host_settle(struct shim_host *h)
+{
+	struct loop *l = h->loop;
+	struct barrier *b;
+
+	if (!loop_is_running(l))
+		return;
+	b = NEW(struct barrier);
+	lock_init(&b->lock);
+	cond_init(&b->cond);
+	loop_post(l, pass, b);
+	lock_take(&b->lock);
+	while (!b->passed && loop_is_running(l))
+		cond_wait_until(&b->cond, &b->lock, monotonic_ms() + LOOP_ENDED_MS);
+	lock_drop(&b->lock);
+	cond_done(&b->cond);
+	lock_done(&b->lock);
+	free(b);
 }
 
 void shim_init(struct shim *s, struct shim_host *host, const char *ns, const char *id)

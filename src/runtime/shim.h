@@ -51,6 +51,8 @@ struct shim_host {
 /* Makes the directories. */
 CHECKED struct err *shim_host_init(
 	struct shim_host *h, struct loop *loop, const struct shim_options *options);
+/* What was posted to the loop for its shims has run when this returns. */
+void shim_host_settle(struct shim_host *h);
 void shim_host_done(struct shim_host *h);
 
 struct shim {

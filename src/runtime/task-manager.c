@@ -17,8 +17,6 @@
 /* Shims from this version of the task API on hold several tasks without being started for each. */
 #define SANDBOX_VERSION_MIN 3
 #define THREADS 32
-/* How often a thread that waits for the loop looks whether there still is one. */
-#define LOOP_ENDED_MS 50
 
 /* --- the manager --- */
 
@@ -61,41 +59,6 @@ static void disconnect_all(struct task_manager *m)
 	}
 }
 
-struct barrier {
-	struct lock lock;
-	struct cond cond;
-	bool passed; /* guarded by lock */
-};
-
-static void pass(void *arg)
-{
-	struct barrier *b = arg;
-
-	LOCKED(&b->lock);
-	b->passed = true;
-	cond_signal(&b->cond);
-}
-
-/* What was posted for our tasks has run when this returns. */
-static void await_loop(struct loop *l)
-{
-	struct barrier *b;
-
-	if (!loop_is_running(l))
-		return;
-	b = NEW(struct barrier);
-	lock_init(&b->lock);
-	cond_init(&b->cond);
-	loop_post(l, pass, b);
-	lock_take(&b->lock);
-	while (!b->passed && loop_is_running(l))
-		cond_wait_until(&b->cond, &b->lock, monotonic_ms() + LOOP_ENDED_MS);
-	lock_drop(&b->lock);
-	cond_done(&b->cond);
-	lock_done(&b->lock);
-	free(b);
-}
-
 static void drop_task(void *t)
 {
 	task_unref(t);
@@ -111,7 +74,7 @@ void task_manager_free(struct task_manager *m)
 	lock_drop(&m->lock);
 	pool_free(m->pool);
 	disconnect_all(m);
-	await_loop(m->host.loop);
+	shim_host_settle(&m->host);
 	map_done(&m->tasks, drop_task);
 	shim_host_done(&m->host);
 	cond_done(&m->ended);

@@ -147,6 +147,59 @@ struct container *container_from_wire(const Containers__Container *w)
 	return c;
 }
 
+Types__Sandbox *sandbox_to_wire(const struct sandbox *s, struct arena *arena)
+{
+	Types__Sandbox *w = ARENA_NEW(arena, Types__Sandbox);
+
+	types__sandbox__init(w);
+	w->sandbox_id = s->id;
+	w->runtime = ARENA_NEW(arena, Types__Sandbox__Runtime);
+	types__sandbox__runtime__init(w->runtime);
+	w->runtime->name = (char *)str_or(s->runtime, "");
+	w->runtime->options = any_to_wire(&s->runtime_options, arena);
+	w->spec = any_to_wire(&s->spec, arena);
+	w->sandboxer = (char *)str_or(s->sandboxer, "");
+	w->labels = STRMAP_TO_WIRE(&s->labels, Types__Sandbox__LabelsEntry,
+		types__sandbox__labels_entry__init, arena, &w->n_labels);
+	w->created_at = timestamp_to_wire(s->created_at, arena);
+	w->updated_at = timestamp_to_wire(s->updated_at, arena);
+	w->n_extensions = s->extensions.n;
+	w->extensions = arena_array(arena, s->extensions.n, sizeof(*w->extensions));
+	for (size_t i = 0; i < s->extensions.n; i++) {
+		Types__Sandbox__ExtensionsEntry *e =
+			ARENA_NEW(arena, Types__Sandbox__ExtensionsEntry);
+
+		types__sandbox__extensions_entry__init(e);
+		e->key = s->extensions.items[i].name;
+		e->value = any_to_wire(&s->extensions.items[i].value, arena);
+		w->extensions[i] = e;
+	}
+	return w;
+}
+
+struct sandbox *sandbox_from_wire(const Types__Sandbox *w)
+{
+	struct sandbox *s = sandbox_new();
+
+	if (!w)
+		return s;
+	s->id = xstrdup(w->sandbox_id);
+	if (w->runtime) {
+		s->runtime = xstrdup(w->runtime->name);
+		any_from_wire(&s->runtime_options, w->runtime->options);
+	}
+	any_from_wire(&s->spec, w->spec);
+	s->sandboxer = xstrdup(w->sandboxer);
+	strmap_from_wire(&s->labels, w->n_labels, w->labels);
+	for (size_t i = 0; i < w->n_extensions; i++) {
+		autoval(any) value = ANY_INIT;
+
+		any_from_wire(&value, w->extensions[i]->value);
+		extensions_set(&s->extensions, w->extensions[i]->key, &value);
+	}
+	return s;
+}
+
 Images__Image *image_to_wire(const struct image *i, struct arena *arena)
 {
 	Images__Image *w = ARENA_NEW(arena, Images__Image);

@@ -5,6 +5,7 @@
 
 #include "meta/containers.h"
 #include "meta/images.h"
+#include "meta/sandboxes.h"
 #include "proto/containers.pb-c.h"
 #include "proto/images.pb-c.h"
 #include "proto/types.pb-c.h"
@@ -31,5 +32,7 @@ Types__Mount **mounts_to_wire(const struct mounts *m, struct arena *arena, size_
 void mounts_from_wire(struct mounts *to, Types__Mount *const *from, size_t n);
 Containers__Container *container_to_wire(const struct container *c, struct arena *arena);
 struct container *container_from_wire(const Containers__Container *w);
+Types__Sandbox *sandbox_to_wire(const struct sandbox *s, struct arena *arena);
+struct sandbox *sandbox_from_wire(const Types__Sandbox *w); /* NULL: empty */
 Images__Image *image_to_wire(const struct image *i, struct arena *arena);
 void image_from_wire(struct image *to, const Images__Image *from);

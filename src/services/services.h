@@ -14,6 +14,7 @@
 #include "namespaced/snapshots.h"
 #include "rpc/rpc.h"
 #include "runtime/task-manager.h"
+#include "sandbox/controller.h"
 
 struct streams;	 /* transfer/streams.h */
 struct transfer; /* transfer/transfer.h */
@@ -21,11 +22,18 @@ struct transfer; /* transfer/transfer.h */
 /* A row of the daemon's plugin table as introspection shows it. */
 struct plugin_info {
 	const char *type, *id;
-	const char *const *requires;	 /* types, NULL-terminated, may be NULL */
+	const char *const *
+		requires;		 /* types, NULL-terminated, may be NULL */
 	const char *const *capabilities; /* likewise */
 	struct strmap exports;
 	bool has_platform;	/* the host's */
 	struct err *init_error; /* NULL: it works; borrowed */
+};
+
+/* A sandbox controller by the name that records give it. */
+struct sandboxer {
+	const char *name;
+	struct sandbox_controller *controller;
 };
 
 /* What the handlers work on; everything is borrowed and outlives the servers. */
@@ -38,6 +46,8 @@ struct services {
 	struct differ *differ;
 	struct exchange *exchange;
 	struct task_manager *tasks;
+	const struct sandboxer *sandboxers;
+	size_t n_sandboxers;
 	struct streams *streams;
 	struct transfer *transfer;
 	const struct plugin_info *plugins;
@@ -51,8 +61,8 @@ struct services {
  * socket, the others for gRPC. */
 extern const struct rpc_service containers_service, content_service, diff_service, events_service,
 	health_service, images_service, introspection_service, leases_service, namespaces_service,
-	snapshots_service, streaming_service, tasks_service, transfer_service, version_service,
-	events_ttrpc_service;
+	sandbox_controllers_service, sandboxes_service, snapshots_service, streaming_service,
+	tasks_service, transfer_service, version_service, events_ttrpc_service;
 
 /* Turn the metadata's changes into containerd's events. */
 void services_announce(struct services *s);

@@ -75,6 +75,8 @@ static struct err *tasks_handle_create(struct rpc_call *call, void *impl)
 		.rootfs = &rootfs,
 		.io = {req->stdin, req->stdout, req->stderr, req->terminal},
 		.sandbox = str_empty(c->sandbox) ? NULL : c->sandbox,
+		.task_api_address = req->task_api_address,
+		.task_api_version = req->task_api_version,
 	};
 	TRY(checkpoint_path(req, rpc_arena(call), &request.checkpoint));
 	TRY(task_create(svc->tasks, &request, rpc_cancel(call), &reply.pid));
