@@ -8,6 +8,29 @@
 
 #include "base/alloc.h"
 
+/* Bytes, about. */
+#define CONTAINER_COST 512
+#define VALUE_COST 96
+
+/* What a text costs in memory once it is parsed: a byte or two can stand for a whole object. */
+static bool is_cheap(const char *text, size_t len)
+{
+	size_t cost = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len && cost <= JSON_COST_MAX; i++) {
+		if (text[i] == '"')
+			in_string = !in_string;
+		else if (in_string)
+			i += text[i] == '\\';
+		else if (text[i] == '[' || text[i] == '{')
+			cost += CONTAINER_COST;
+		else if (text[i] == ',')
+			cost += VALUE_COST;
+	}
+	return cost <= JSON_COST_MAX;
+}
+
 struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 {
 	struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);
@@ -18,6 +41,10 @@ struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 	if (len >= INT_MAX) {
 		json_tokener_free(tok);
 		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
+	}
+	if (!is_cheap(text, len)) {
+		json_tokener_free(tok);
+		return err_new(ERR_INVALID, "JSON document has too many values");
 	}
 	/* Strict, as other readers of the same documents are; what may trail is checked below. */
 	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_STRICT |

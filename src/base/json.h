@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #define JSON_DEPTH_MAX 64
+#define JSON_COST_MAX ((size_t)128 << 20) /* bytes of memory that a document may turn into */
 
 static inline void json_put(struct json_object *o)
 {
