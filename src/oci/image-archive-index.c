@@ -48,19 +48,14 @@ static struct err *store_document(
 	return image_blob_store(a->blobs, ref, b->data, b->len, ret);
 }
 
-/* What stands in for a plain layer: a blob that is known to hold it compressed, or a new one. */
 static struct err *find_compressed(struct image_archive *a, struct layer *layer)
 {
-	const struct image_blobs_ops *ops = a->blobs->ops;
-	char found[DIGEST_MAX] = "";
+	char found[DIGEST_MAX];
 	int64_t size = 0;
 
 	if (layer->is_compressed)
 		return NULL;
-	TRY(err_wrap(ops->find_compressed(a->blobs, layer->digest, found, &size),
-		"failure checking for compressed blobs"));
-	if (!*found && a->compress && ops->compress)
-		TRY(ops->compress(a->blobs, layer->digest, found, &size));
+	TRY(image_blob_compressed(a->blobs, layer->digest, a->compress, found, &size));
 	if (!*found)
 		return NULL;
 	memcpy(layer->digest, found, sizeof(found));

@@ -21,9 +21,7 @@ void image_archive_init(struct image_archive *a, struct image_blobs *blobs)
 
 static void drop_file(struct image_archive *a)
 {
-	if (a->writer)
-		a->blobs->ops->end(a->writer);
-	a->writer = NULL;
+	image_blob_end(a->blobs, TAKE(a->writer));
 	a->document = NULL;
 	free(TAKE(a->file));
 	free(TAKE(a->path));
@@ -62,11 +60,21 @@ static bool looks_compressed(const uint8_t *data, size_t len)
 	       (len >= sizeof(zstd) && memcmp(data, zstd, sizeof(zstd)) == 0);
 }
 
+static struct err *count_name(struct image_archive *a, const char *name)
+{
+	a->name_bytes += strlen(name) + 1;
+	if (a->name_bytes > IMAGE_ARCHIVE_NAMES_MAX)
+		return err_new(ERR_EXHAUSTED, "the names in the archive have more than %zu bytes",
+			IMAGE_ARCHIVE_NAMES_MAX);
+	return NULL;
+}
+
 struct err *image_archive_file(void *archive, const char *name, int64_t size)
 {
 	struct image_archive *a = archive;
 
 	drop_file(a);
+	TRY(count_name(a, name));
 	a->path = image_clean_path(name);
 	if (strcmp(a->path, "oci-layout") == 0) {
 		a->has_layout = true;
@@ -85,7 +93,7 @@ struct err *image_archive_file(void *archive, const char *name, int64_t size)
 	a->n_head = 0;
 	a->file = NEW(struct archive_file);
 	a->file->size = size;
-	return a->blobs->ops->begin(a->blobs, ref, size, digest, &a->writer);
+	return image_blob_begin(a->blobs, ref, size, digest, &a->writer);
 }
 
 struct err *image_archive_data(void *archive, const void *data, size_t len)
@@ -98,7 +106,7 @@ struct err *image_archive_data(void *archive, const void *data, size_t len)
 			       : err_new(ERR_EXHAUSTED, "larger than %zu bytes", a->document->max);
 	for (size_t i = 0; i < len && a->n_head < sizeof(a->head); i++)
 		a->head[a->n_head++] = ((const uint8_t *)data)[i];
-	return a->blobs->ops->add(a->writer, data, len);
+	return image_blob_add(a->blobs, a->writer, data, len);
 }
 
 struct err *image_archive_file_end(void *archive)
@@ -106,7 +114,7 @@ struct err *image_archive_file_end(void *archive)
 	struct image_archive *a = archive;
 
 	if (a->writer) {
-		TRY(a->blobs->ops->commit(a->writer, a->file->digest));
+		TRY(image_blob_commit(a->blobs, a->writer, a->file->digest));
 		a->file->is_compressed = looks_compressed(a->head, a->n_head);
 		free(map_set(&a->files, a->path, TAKE(a->file)));
 	}
@@ -118,6 +126,9 @@ struct err *image_archive_file_end(void *archive)
 struct err *image_archive_link(void *archive, const char *name, const char *target, bool is_symlink)
 {
 	struct image_archive *a = archive;
+
+	TRY(count_name(a, name));
+	TRY(count_name(a, target));
 	autofree char *path = image_clean_path(name);
 	const char *slash = strrchr(path, '/');
 	autofree char *from_here = NULL;

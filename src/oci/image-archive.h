@@ -13,6 +13,7 @@
 #include "oci/image-blobs.h"
 
 #define IMAGE_ARCHIVE_JSON_MAX ((size_t)20 << 20)
+#define IMAGE_ARCHIVE_NAMES_MAX ((size_t)16 << 20) /* bytes of all names together */
 
 struct image_archive {
 	struct image_blobs *blobs; /* borrowed */
@@ -22,6 +23,7 @@ struct image_archive {
 	struct buf layout;	   /* text of oci-layout */
 	struct buf manifest;	   /* of manifest.json */
 	bool has_layout, has_manifest;
+	size_t name_bytes; /* of all files and links */
 	/* the file under way */
 	char *path;
 	struct archive_file *file;

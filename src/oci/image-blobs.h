@@ -37,6 +37,20 @@ struct image_blobs {
 	const struct image_blobs_ops *ops;
 };
 
+/* Callers use these, never the slots. */
+CHECKED struct err *image_blob_label(
+	struct image_blobs *b, const char *digest, const struct strmap *labels);
+CHECKED struct err *image_blob_begin(struct image_blobs *b, const char *ref, int64_t size,
+	const char *digest, struct image_writer **ret);
+CHECKED struct err *image_blob_add(
+	struct image_blobs *b, struct image_writer *w, const void *data, size_t len);
+CHECKED struct err *image_blob_commit(
+	struct image_blobs *b, struct image_writer *w, char ret[static DIGEST_MAX]);
+void image_blob_end(struct image_blobs *b, struct image_writer *w); /* NULL-safe */
+/* What stands in for a plain layer: a blob that is known to hold it compressed or, with `make`, a
+ * new one; "" when there is none. */
+CHECKED struct err *image_blob_compressed(struct image_blobs *b, const char *digest, bool make,
+	char ret[static DIGEST_MAX], int64_t *ret_size);
 /* A document of the size that its descriptor says, at most `max`. */
 CHECKED struct err *image_blob_load(struct image_blobs *b, const struct descriptor *d, size_t max,
 	struct arena *arena, char **ret, size_t *ret_len);

@@ -194,5 +194,5 @@ struct err *image_label_children(
 		strmap_set(&labels, key, d->digest);
 		(*n)++;
 	}
-	return b->ops->label(b, parent->digest, &labels);
+	return image_blob_label(b, parent->digest, &labels);
 }

@@ -179,11 +179,10 @@ struct err *archive_worker_run(const char *worker, struct stream *from, struct c
 	e = entries_receive(read_frames, &r, v, arg);
 	stop(&r, !e);
 	e_feed = feeder_join(&feeder, !e);
-	/* A stream that broke is why the archive looks cut short. */
-	if (e && e_feed) {
+	/* A stream that broke may look like an archive that is cut short, or like a whole one. */
+	if (e_feed) {
 		err_free(e);
-		return err_wrap(e_feed, "image archive");
+		e = e_feed;
 	}
-	err_free(e_feed);
 	return err_wrap(e, "image archive");
 }

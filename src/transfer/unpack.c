@@ -135,7 +135,7 @@ static struct err *set_label(
 	autoval(strmap) labels = STRMAP_INIT;
 
 	strmap_set(&labels, key, value);
-	return u->blobs->base.ops->label(&u->blobs->base, digest, &labels);
+	return image_blob_label(&u->blobs->base, digest, &labels);
 }
 
 static struct err *unpack_layer(

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "google/protobuf/empty.pb-c.h"
 #include "meta/namespaces.h"
+#include "transfer/transfer.h"
 
 static void must(struct err *e)
 {
@@ -45,6 +46,15 @@ static void open_stores(struct fixture *f)
 	must(snapshots_add_driver(s->snapshots, driver));
 	must(collector_new(s->meta, f->store, s->snapshots, &gc, &s->collector));
 	s->exchange = exchange_new();
+	s->streams = streams_new();
+	struct transfer_options transfer = {
+		.meta = s->meta,
+		.content = s->content,
+		.snapshots = s->snapshots,
+		.worker = getenv("WORKER"),
+	};
+
+	s->transfer = transfer_new(&transfer);
 	s->version = "v2.0.0+test";
 	s->revision = "abc";
 	s->uuid = "7d1bdb0b-9f1c-4c3e-8d63-2f1e1b1a7c11";
@@ -56,7 +66,8 @@ static void serve(struct fixture *f)
 {
 	static const struct rpc_service *const all[] = {&containers_service, &content_service,
 		&events_service, &health_service, &images_service, &introspection_service,
-		&leases_service, &namespaces_service, &snapshots_service, &version_service};
+		&leases_service, &namespaces_service, &snapshots_service, &streaming_service,
+		&transfer_service, &version_service};
 	static const struct grpc_server_options options;
 	static const struct pool_limits limits = {{4, 8, 8}, {100, 100, 100}};
 	int pair[2];
@@ -108,6 +119,8 @@ int fixture_teardown(void **state)
 	pthread_join(f->thread, NULL);
 	pool_free(f->pool);
 	grpc_server_free(f->server);
+	transfer_free(f->services.transfer);
+	streams_free(f->services.streams);
 	collector_free(f->services.collector);
 	snapshots_free(f->services.snapshots);
 	content_free(f->services.content);
