@@ -27,14 +27,14 @@ char *id_dir(const char *root, uint64_t id, const char *name)
 		name ? name : "");
 }
 
-static char *staging_dir(const char *root, uint64_t id)
+char *id_staging(const char *root, uint64_t id)
 {
 	return xasprintf("%s/snapshots/" STAGING "%llu", root, (unsigned long long)id);
 }
 
 struct err *id_dir_begin(const char *root, uint64_t id, char **ret_staging)
 {
-	autofree char *staging = staging_dir(root, id);
+	autofree char *staging = id_staging(root, id);
 
 	TRY(id_dir_remove(root, id));
 	if (mkdir(staging, 0700) < 0)
@@ -55,7 +55,7 @@ struct err *id_dir_publish(const char *root, uint64_t id, const char *staging)
 struct err *id_dir_remove(const char *root, uint64_t id)
 {
 	autofree char *dir = id_dir(root, id, NULL);
-	autofree char *staging = staging_dir(root, id);
+	autofree char *staging = id_staging(root, id);
 
 	TRY(remove_tree(staging));
 	return remove_tree(dir);

@@ -10,6 +10,8 @@
 CHECKED struct err *id_dirs_open(const char *root);
 /* <root>/snapshots/<id>[/<name>]; caller frees. */
 char *id_dir(const char *root, uint64_t id, const char *name);
+/* What <id> is called before it is whole; caller frees. */
+char *id_staging(const char *root, uint64_t id);
 /*
  * A directory that becomes <id> as a whole: fill the one that begin returns (caller frees), then
  * publish it. What an interrupted attempt left behind is replaced.

@@ -135,6 +135,15 @@ static struct err *copy_data(int in, int out, off_t size)
 	return NULL;
 }
 
+struct err *file_copy(int from_fd, int to_fd)
+{
+	struct stat st;
+
+	if (fstat(from_fd, &st) < 0)
+		return err_sys(errno, "stat");
+	return copy_data(from_fd, to_fd, st.st_size);
+}
+
 static struct err *copy_file(int from_dir, int to_dir, const char *name, const struct stat *st)
 {
 	autofd in = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

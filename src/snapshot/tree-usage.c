@@ -48,7 +48,9 @@ struct walk {
 	struct usage *usage;
 	struct level *levels;
 	size_t n, cap;
-	int fd; /* the innermost level's */
+	int fd;	       /* the innermost level's */
+	int base_fd;   /* the same directory in the tree to compare with; -1 without one */
+	size_t n_base; /* levels that are there as well */
 };
 
 static void walk_done(struct walk *w)
@@ -58,8 +60,61 @@ static void walk_done(struct walk *w)
 	free(w->levels);
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->base_fd >= 0)
+		close(w->base_fd);
 }
 DEFINE_AUTOVAL(walk, walk_done);
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* A directory is not changed by what changes in it. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	if (a->st_ino != b->st_ino || a->st_mode != b->st_mode || a->st_uid != b->st_uid ||
+		a->st_gid != b->st_gid || a->st_rdev != b->st_rdev)
+		return false;
+	return S_ISDIR(a->st_mode) ||
+	       (a->st_size == b->st_size && same_time(&a->st_mtim, &b->st_mtim));
+}
+
+/* Whether the tree to compare with has the very same entry. */
+static bool is_in_base(const struct walk *w, const char *name, const struct stat *st)
+{
+	struct stat base;
+
+	return w->base_fd >= 0 && w->n_base == w->n &&
+	       fstatat(w->base_fd, name, &base, AT_SYMLINK_NOFOLLOW) == 0 && is_same(st, &base);
+}
+
+static void enter_base(struct walk *w, const char *name)
+{
+	int fd;
+
+	if (w->base_fd < 0 || w->n_base != w->n)
+		return;
+	fd = openat(w->base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	close(w->base_fd);
+	w->base_fd = fd;
+	w->n_base++;
+}
+
+/* Nobody moves anything in that tree. */
+static void leave_base(struct walk *w)
+{
+	int fd;
+
+	if (w->base_fd < 0 || w->n_base != w->n)
+		return;
+	fd = openat(w->base_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(w->base_fd);
+	w->base_fd = fd;
+	w->n_base--;
+}
 
 /* Go into the directory and count what it has. */
 static struct err *enter(struct walk *w, int take_fd)
@@ -89,7 +144,8 @@ static struct err *enter(struct walk *w, int take_fd)
 		/* A running container may remove files under our eyes. */
 		if (fstatat(take_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		count(w->usage, &st);
+		if (!is_in_base(w, d->d_name, &st))
+			count(w->usage, &st);
 		if (S_ISDIR(st.st_mode))
 			strv_add(&w->levels[w->n - 1].subdirs, d->d_name);
 	}
@@ -104,6 +160,7 @@ static struct err *leave(struct walk *w)
 	struct stat st;
 	int fd;
 
+	leave_base(w);
 	strv_done(&w->levels[--w->n].subdirs);
 	if (!w->n)
 		return NULL;
@@ -118,41 +175,57 @@ static struct err *leave(struct walk *w)
 	return NULL;
 }
 
-static struct err *walk_tree(struct usage *u, int take_fd)
+static struct err *enter_next(struct walk *w)
 {
-	autoval(walk) w = {.usage = u, .fd = -1};
+	struct strv *subdirs = &w->levels[w->n - 1].subdirs;
+	const char *name = subdirs->items[subdirs->n - 1];
+	int fd = openat(w->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		enter_base(w, name);
+	strv_remove_at(subdirs, subdirs->n - 1);
+	return fd >= 0 ? enter(w, fd) : NULL;
+}
+
+static struct err *walk_tree(struct usage *u, int take_fd, int take_base_fd)
+{
+	autoval(walk) w = {
+		.usage = u,
+		.fd = -1,
+		.base_fd = take_base_fd,
+		.n_base = 1,
+	};
 
 	TRY(enter(&w, take_fd));
 	while (w.n) {
-		struct strv *subdirs = &w.levels[w.n - 1].subdirs;
-		int fd;
-
-		if (!subdirs->n) {
+		if (w.levels[w.n - 1].subdirs.n)
+			TRY(enter_next(&w));
+		else
 			TRY(leave(&w));
-			continue;
-		}
-		fd = openat(w.fd, subdirs->items[subdirs->n - 1],
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		strv_remove_at(subdirs, subdirs->n - 1);
-		if (fd >= 0)
-			TRY(enter(&w, fd));
 	}
 	return NULL;
 }
 
-static struct err *try_usage(const char *path, struct usage *u)
+static struct err *try_usage(const char *path, const char *base, struct usage *u)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autofd base_fd = -1;
 	struct stat st;
 
 	if (fd < 0)
 		return err_sys(errno, "open %s", path);
-	if (fstat(fd, &st) == 0)
+	if (base) {
+		base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (base_fd < 0)
+			return err_sys(errno, "open %s", base);
+	} else if (fstat(fd, &st) == 0) {
 		count(u, &st);
-	return err_wrap(walk_tree(u, fd), "%s", path);
+	}
+	return err_wrap(walk_tree(u, TAKE_FD(fd), TAKE_FD(base_fd)), "%s", path);
 }
 
-struct err *tree_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes)
+static struct err *usage(
+	const char *path, const char *base, int64_t *ret_bytes, int64_t *ret_inodes)
 {
 	struct err *e = NULL;
 
@@ -160,7 +233,7 @@ struct err *tree_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes
 		struct usage u = {0};
 
 		err_free(e);
-		e = try_usage(path, &u);
+		e = try_usage(path, base, &u);
 		map_done(&u.seen, NULL);
 		if (e && err_is(e, ERR_ABORTED))
 			continue;
@@ -171,4 +244,15 @@ struct err *tree_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes
 		return e;
 	}
 	return e;
+}
+
+struct err *tree_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes)
+{
+	return usage(path, NULL, ret_bytes, ret_inodes);
+}
+
+struct err *tree_usage_changed(
+	const char *path, const char *base, int64_t *ret_bytes, int64_t *ret_inodes)
+{
+	return usage(path, base, ret_bytes, ret_inodes);
 }
