@@ -29,8 +29,11 @@ struct config {
 	double gc_pause_threshold;
 	int64_t gc_deletion_threshold, gc_mutation_threshold, gc_schedule_delay_ns,
 		gc_startup_delay_ns;
-	char *overlay_root, *native_root;
-	struct strv overlay_mount_options;
+	char *overlay_root, *native_root, *btrfs_root, *blockfile_root;
+	struct strv overlay_mount_options, blockfile_mount_options;
+	bool overlay_upperdir_label, overlay_slow_chown, overlay_sync_remove;
+	char *blockfile_scratch_file, *blockfile_fs_type;
+	bool blockfile_recreate_scratch;
 	bool sync_fs;				    /* diff service */
 	int64_t max_layer_bytes, max_layer_entries; /* of one layer, unpacked; ours */
 	bool transfer_check_platform;

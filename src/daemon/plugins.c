@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "daemon/snapshotters.h"
 #include "meta/containers.h"
 #include "rpc/grpc.h"
 #include "rpc/ttrpc.h"
@@ -74,41 +75,6 @@ static struct err *init_metadata(struct daemon *d, struct plugin_info *p)
 	d->content = content_new(d->meta, d->store);
 	d->snapshots = snapshots_new(d->meta);
 	return NULL;
-}
-
-static struct err *add_driver(
-	struct daemon *d, struct plugin_info *p, struct snapshot_driver *take_driver)
-{
-	strmap_set(&p->exports, "root", take_driver->root);
-	return snapshots_add_driver(d->snapshots, take_driver);
-}
-
-static char *snapshotter_root(
-	const struct daemon *d, const struct plugin_info *p, const char *configured)
-{
-	return str_empty(configured) ? plugin_root(d, p->type, p->id) : xstrdup(configured);
-}
-
-static struct err *init_overlayfs(struct daemon *d, struct plugin_info *p)
-{
-	const struct config *c = d->config;
-	autofree char *root = snapshotter_root(d, p, c->overlay_root);
-	struct overlay_options options = {.mount_options = &c->overlay_mount_options};
-	struct snapshot_driver *driver;
-
-	TRY(mkdir_p(root, 0700));
-	TRY(overlay_driver_open(root, &options, &driver));
-	return add_driver(d, p, driver);
-}
-
-static struct err *init_native(struct daemon *d, struct plugin_info *p)
-{
-	autofree char *root = snapshotter_root(d, p, d->config->native_root);
-	struct snapshot_driver *driver;
-
-	TRY(mkdir_p(root, 0700));
-	TRY(native_driver_open(root, &driver));
-	return add_driver(d, p, driver);
 }
 
 static struct err *init_gc(struct daemon *d, struct plugin_info *p)
@@ -408,8 +374,10 @@ static const struct plugin table[] = {
 	{EVENT, "exchange", NULL, init_exchange, true, false},
 	{CONTENT, "content", NULL, init_content, true, false},
 	{METADATA, "bolt", NEEDS(CONTENT, EVENT, SNAPSHOTTER), init_metadata, true, false},
-	{SNAPSHOTTER, "overlayfs", NULL, init_overlayfs, false, true},
+	{SNAPSHOTTER, "blockfile", NULL, init_blockfile, false, true},
+	{SNAPSHOTTER, "btrfs", NULL, init_btrfs, false, true},
 	{SNAPSHOTTER, "native", NULL, init_native, false, true},
+	{SNAPSHOTTER, "overlayfs", NULL, init_overlayfs, false, true},
 	{GC, "scheduler", NEEDS(METADATA), init_gc, true, false},
 	{LEASE, "manager", NEEDS(METADATA, GC), init_leases, true, false},
 	{DIFFER, "walking", NEEDS(METADATA), init_differ, false, true},
@@ -489,7 +457,10 @@ static struct err *init_plugin(struct daemon *d, const struct plugin *row)
 		return NULL;
 	if (row->vital || strv_has(&d->config->required_plugins, uri))
 		return err_wrap(e, "load plugin %s", uri);
-	log_warn("failed to load plugin", "id", uri, "error", err_message(e));
+	if (strstr(err_message(e), SNAPSHOT_SKIP))
+		log_info("skip loading plugin", "id", uri, "error", err_message(e));
+	else
+		log_warn("failed to load plugin", "id", uri, "error", err_message(e));
 	p->init_error = e;
 	return NULL;
 }
