@@ -35,20 +35,6 @@ struct ctd_import_options {
 CTD_CHECKED CTD_API struct ctd_error *ctd_import(struct ctd_client *client, int fd,
 	const struct ctd_import_options *options, struct ctd_images **ret);
 
-struct ctd_export_options {
-	size_t size;
-	bool all_platforms;
-	bool skip_docker_manifest; /* no manifest.json, which docker load wants */
-	bool skip_non_distributable;
-	struct ctd_strings platforms; /* none: this machine's */
-};
-
-#define CTD_EXPORT_INIT ((struct ctd_export_options){.size = sizeof(struct ctd_export_options)})
-
-/* Writes an OCI layout with the images named to `fd`. */
-CTD_CHECKED CTD_API struct ctd_error *ctd_export(struct ctd_client *client, int fd,
-	const char *const *names, size_t n_names, const struct ctd_export_options *options);
-
 #ifdef __cplusplus
 }
 #endif
