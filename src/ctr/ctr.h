@@ -11,7 +11,7 @@
 
 extern const struct command plugins_command, version_command, containers_command, content_command,
 	events_command, images_command, info_command, leases_command, namespaces_command,
-	oci_command, run_command, snapshots_command, tasks_command;
+	oci_command, run_command, sandboxes_command, snapshots_command, tasks_command;
 
 /* "--snapshotter", for the commands that take it. */
 extern const struct flag snapshotter_flags[];

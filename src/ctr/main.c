@@ -23,8 +23,8 @@ int main(int argc, char **argv)
 {
 	const struct command commands[] = {plugins_command, version_command, containers_command,
 		content_command, events_command, images_command, info_command, leases_command,
-		namespaces_command, oci_command, run_command, snapshots_command, tasks_command,
-		COMMANDS_END};
+		namespaces_command, oci_command, run_command, sandboxes_command, snapshots_command,
+		tasks_command, COMMANDS_END};
 	const struct command root = {
 		.name = "ctr",
 		.usage = "\n"
