@@ -66,8 +66,9 @@ static void serve(struct fixture *f)
 {
 	static const struct rpc_service *const all[] = {&containers_service, &content_service,
 		&events_service, &health_service, &images_service, &introspection_service,
-		&leases_service, &namespaces_service, &snapshots_service, &streaming_service,
-		&transfer_service, &version_service};
+		&leases_service, &namespaces_service, &sandbox_controllers_service,
+		&sandboxes_service, &snapshots_service, &streaming_service, &transfer_service,
+		&version_service};
 	static const struct grpc_server_options options;
 	static const struct pool_limits limits = {{4, 8, 8}, {100, 100, 100}};
 	int pair[2];
