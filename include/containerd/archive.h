@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Images from and to archives: OCI layouts and what docker save writes. See containerd/client.h for the conventions. */
+/* Images from archives: OCI layouts and what docker save writes. See containerd/client.h for the
+ * conventions. */
 #pragma once
 
 #include <containerd/client.h>
