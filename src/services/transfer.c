@@ -13,22 +13,50 @@
 #define IMPORT "containerd.types.transfer.ImageImportStream"
 #define EXPORT "containerd.types.transfer.ImageExportStream"
 
-/* One call: what it asks for, and the streams that it has in use. */
+/*
+ * One call: what it asks for, and the streams that it has in use. The call is parked although its
+ * handler goes on working: so a caller who hangs up ends a wait for a stream that is still open.
+ */
 struct job {
 	struct services *svc;
 	struct rpc_call *call;
 	struct scope scope;
 	const Transfer__TransferRequest *request;
-	struct stream *from, *to, *progress;
+	struct lock lock;
+	struct stream *from, *to, *progress; /* set and dropped under the lock */
 };
 
-static void job_done(struct job *j)
+static void job_cancelled(struct rpc_call *call, void *arg)
 {
-	streams_end(j->svc->streams, j->from);
-	streams_end(j->svc->streams, j->to);
-	streams_end(j->svc->streams, j->progress);
+	struct job *j = arg;
+
+	LOCKED(&j->lock);
+	if (j->from)
+		stream_stop(j->from);
+	if (j->to)
+		stream_stop(j->to);
 }
-DEFINE_AUTOVAL(job, job_done);
+
+static struct err *use_stream(struct job *j, const char *id, struct stream **slot)
+{
+	struct stream *s;
+
+	TRY(streams_use(j->svc->streams, &j->scope, id, &s));
+	lock_take(&j->lock);
+	*slot = s;
+	lock_drop(&j->lock);
+	return cancel_check(rpc_cancel(j->call));
+}
+
+static void end_stream(struct job *j, struct stream **slot)
+{
+	struct stream *s;
+
+	lock_take(&j->lock);
+	s = TAKE(*slot);
+	lock_drop(&j->lock);
+	streams_end(j->svc->streams, s);
+}
 
 /* --- from messages --- */
 
@@ -137,14 +165,14 @@ static struct err *read_import(struct job *j, Xfer__ImageImportStream **ret)
 {
 	TRY(message_from_any(j->request->source, &xfer__image_import_stream__descriptor,
 		rpc_arena(j->call), (void **)ret));
-	return streams_use(j->svc->streams, &j->scope, (*ret)->stream, &j->from);
+	return use_stream(j, (*ret)->stream, &j->from);
 }
 
 static struct err *read_export(struct job *j, Xfer__ImageExportStream **ret)
 {
 	TRY(message_from_any(j->request->destination, &xfer__image_export_stream__descriptor,
 		rpc_arena(j->call), (void **)ret));
-	return streams_use(j->svc->streams, &j->scope, (*ret)->stream, &j->to);
+	return use_stream(j, (*ret)->stream, &j->to);
 }
 
 /* --- progress --- */
@@ -176,7 +204,7 @@ static struct err *use_progress(struct job *j)
 
 	if (!options || str_empty(options->progress_stream))
 		return NULL;
-	return streams_use(j->svc->streams, &j->scope, options->progress_stream, &j->progress);
+	return use_stream(j, options->progress_stream, &j->progress);
 }
 
 /* --- the pairs --- */
@@ -265,12 +293,21 @@ static struct err *run(struct job *j)
 
 static struct err *transfer_handle_transfer(struct rpc_call *call, void *impl)
 {
-	autoval(job) j = {.svc = impl, .call = call, .request = rpc_request(call)};
+	struct job j = {.svc = impl, .call = call, .request = rpc_request(call)};
+	struct err *e;
 
 	TRY(call_scope(call, &j.scope));
-	TRY(use_progress(&j));
-	TRY(run(&j));
-	return reply_empty(call);
+	lock_init(&j.lock);
+	rpc_park(call, job_cancelled, &j);
+	e = use_progress(&j);
+	if (!e)
+		e = run(&j);
+	end_stream(&j, &j.from);
+	end_stream(&j, &j.to);
+	end_stream(&j, &j.progress);
+	rpc_finish(call, e ? e : reply_empty(call));
+	lock_done(&j.lock);
+	return NULL;
 }
 
 static const struct rpc_method methods[] = {

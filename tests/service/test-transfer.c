@@ -117,11 +117,10 @@ static void send_bytes(struct fixture *f, struct grpc_stream *s, const uint8_t *
 	must(grpc_stream_close_send(s));
 }
 
-/* All that comes, in windows of this size. */
-static void receive_bytes(struct fixture *f, struct grpc_stream *s, int32_t window, struct buf *ret)
+/* All that comes, in windows of this size after the one that is open. */
+static void receive_bytes(
+	struct fixture *f, struct grpc_stream *s, int64_t open, int32_t window, struct buf *ret)
 {
-	int64_t open = 0;
-
 	for (;;) {
 		Xfer__Data *data;
 
@@ -247,7 +246,7 @@ static struct err *import_bytes(struct fixture *f, const void *bytes, size_t len
 	Xfer__ImageImportStream from = XFER__IMAGE_IMPORT_STREAM__INIT;
 	struct err *e;
 
-	from.stream = (char *)(uintptr_t) "archive";
+	from.stream = (char *)(uintptr_t)"archive";
 	call = begin_transfer(f, &from, to, progress);
 	send_bytes(f, archive, bytes, len);
 	e = end_transfer(f, call);
@@ -259,7 +258,7 @@ static void with_own_names(
 	Xfer__ImageStore *to, Xfer__ImageReference *r, Xfer__ImageReference **list)
 {
 	xfer__image_reference__init(r);
-	r->name = (char *)(uintptr_t) "import";
+	r->name = (char *)(uintptr_t)"import";
 	r->is_prefix = r->allow_overwrite = true;
 	*list = r;
 	to->n_extra_references = 1;
@@ -362,13 +361,12 @@ static void test_echo(void **state)
 
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)(i * 7 + i / 251);
-	from.stream = (char *)(uintptr_t) "in";
-	to.stream = (char *)(uintptr_t) "out";
+	from.stream = (char *)(uintptr_t)"in";
+	to.stream = (char *)(uintptr_t)"out";
 	call = begin_transfer(f, &from, &to, NULL);
 	send_window(f, out, 1 << 20);
 	send_bytes(f, in, bytes, len);
-	/* The window above is more than is used of this one. */
-	receive_bytes(f, out, 1 << 20, &back);
+	receive_bytes(f, out, 1 << 20, 0, &back);
 	must(end_transfer(f, call));
 	assert_int_equal(back.len, len);
 	assert_memory_equal(back.data, bytes, len);
@@ -389,13 +387,13 @@ static void test_refused(void **state)
 		"containerd.types.transfer.ImageStore");
 	refused(transfer(f, &store, &registry), ERR_UNIMPLEMENTED, "not implemented");
 	refused(transfer(f, &store, &import), ERR_UNIMPLEMENTED, "not implemented");
-	import.stream = (char *)(uintptr_t) "nobody";
+	import.stream = (char *)(uintptr_t)"nobody";
 	refused(transfer(f, &import, &store), ERR_NOT_FOUND, "nobody");
 	refused(end_transfer(f, begin_transfer(f, &store, &store, "none")), ERR_NOT_FOUND, "none");
 	refused(transfer(f, &store, &nameless), ERR_NOT_FOUND, NAME);
 	/* One call at a time. */
 	s = open_stream(f, "busy");
-	import.stream = (char *)(uintptr_t) "busy";
+	import.stream = (char *)(uintptr_t)"busy";
 	call = begin_transfer(f, &import, &store, NULL);
 	assert_non_null(receive(f, s, &xfer__window_update__descriptor));
 	refused(transfer(f, &import, &store), ERR_PRECONDITION, "is in use");
@@ -441,8 +439,8 @@ static void test_import_filters(void **state)
 	autoval(image) image = {0};
 
 	with_own_names(&to, &r, &list);
-	other.os = (char *)(uintptr_t) "linux";
-	other.architecture = (char *)(uintptr_t) "s390x";
+	other.os = (char *)(uintptr_t)"linux";
+	other.architecture = (char *)(uintptr_t)"s390x";
 	to.platforms = &platforms;
 	to.n_platforms = 1;
 	refused(import_bytes(f, b.data, b.len, &to, NULL), ERR_UNKNOWN, "filtered out");
@@ -481,13 +479,33 @@ static void test_import_cancelled(void **state)
 	Xfer__ImageStore to = store_of("x");
 	void *any;
 
-	from.stream = (char *)(uintptr_t) "archive";
+	from.stream = (char *)(uintptr_t)"archive";
 	call = begin_transfer(f, &from, &to, NULL);
 	assert_non_null(receive(f, archive, &xfer__window_update__descriptor));
 	grpc_stream_free(call);
 	must(grpc_stream_recv(archive, f->arena, &any));
 	assert_null(any);
 	grpc_stream_free(archive);
+}
+
+/* Nor does a peer that never reads hold up the call for ever. */
+static void test_export_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	autofree char *digest = import_image(f, NULL);
+	struct grpc_stream *out = open_stream(f, "out"), *progress = open_stream(f, "p"), *call;
+	Xfer__ImageStore from = store_of(NAME);
+	Xfer__ImageExportStream to = XFER__IMAGE_EXPORT_STREAM__INIT;
+	void *any;
+
+	to.stream = (char *)(uintptr_t)"out";
+	call = begin_transfer(f, &from, &to, "p");
+	assert_non_null(receive(f, progress, &xfer__progress__descriptor));
+	grpc_stream_free(call);
+	must(grpc_stream_recv(out, f->arena, &any));
+	assert_null(any);
+	grpc_stream_free(out);
+	grpc_stream_free(progress);
 }
 
 static void test_tag(void **state)
@@ -504,10 +522,10 @@ static void test_tag(void **state)
 	autoval(image) extra = {0};
 	autoval(image) digested = {0};
 
-	plain.name = (char *)(uintptr_t) "extra:1";
-	prefix.name = (char *)(uintptr_t) "repo";
+	plain.name = (char *)(uintptr_t)"extra:1";
+	prefix.name = (char *)(uintptr_t)"repo";
 	prefix.is_prefix = prefix.add_digest = true;
-	unused.name = (char *)(uintptr_t) "unused";
+	unused.name = (char *)(uintptr_t)"unused";
 	unused.is_prefix = true;
 	to.extra_references = list;
 	to.n_extra_references = ARRAY_LEN(list);
@@ -567,10 +585,10 @@ static void test_export(void **state)
 	autofree char *blob = xasprintf("blobs/sha256/%s", digest_hex(digest));
 	const char *const names[] = {"oci-layout", "index.json", "manifest.json", "blobs/", blob};
 
-	to.stream = (char *)(uintptr_t) "out";
+	to.stream = (char *)(uintptr_t)"out";
 	call = begin_transfer(f, &from, &to, NULL);
 	/* A window that is no multiple of anything. */
-	receive_bytes(f, out, 777, &b);
+	receive_bytes(f, out, 0, 777, &b);
 	must(end_transfer(f, call));
 	grpc_stream_free(out);
 	assert_members(&b, names, ARRAY_LEN(names));
@@ -599,9 +617,11 @@ int main(void)
 		TEST(test_import_filters),
 		TEST(test_import_nothing),
 		TEST(test_import_cancelled),
+		TEST(test_export_cancelled),
 		TEST(test_tag),
 		TEST(test_export),
 	};
 
+	assert_non_null(getenv("WORKER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
