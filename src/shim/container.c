@@ -125,12 +125,17 @@ void container_remove(struct container *c)
 	sandbox_containers_changed(s);
 }
 
+struct err *container_unknown(void)
+{
+	return err_new(ERR_NOT_FOUND, "container not created: not found");
+}
+
 struct err *container_get(struct shim *s, const char *id, struct container **ret)
 {
 	struct container *c = map_get(&s->containers, id);
 
 	if (!c || !c->created)
-		return err_new(ERR_NOT_FOUND, "container not created: not found");
+		return container_unknown();
 	*ret = c;
 	return NULL;
 }
@@ -328,7 +333,7 @@ static void on_rest_killed(void *arg, const struct runtime_result *result)
 {
 	struct rest_kill *k = arg;
 
-	ignore_result((void *)(uintptr_t)"kill the rest of the container", result);
+	ignore_result((void *)(uintptr_t) "kill the rest of the container", result);
 	k->ended = true;
 	if (!k->container)
 		free(k);

@@ -67,6 +67,7 @@ struct container *container_new(
 /* Out of the shim's map; freed once the operations of its processes are over. */
 void container_remove(struct container *c);
 /* ERR_NOT_FOUND in containerd's words. */
+CHECKED struct err *container_unknown(void);
 CHECKED struct err *container_get(struct shim *s, const char *id, struct container **ret);
 /* An empty exec id is the init process. */
 CHECKED struct err *container_process(

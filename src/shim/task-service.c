@@ -147,13 +147,10 @@ static Tasktypes__Status status_of(const struct process *p)
 	}
 }
 
-static struct err *handle_state(struct rpc_call *call, void *impl)
+static struct err *reply_state(struct rpc_call *call, const struct process *p)
 {
-	const Shim3__StateRequest *r = rpc_request(call);
 	Shim3__StateResponse reply = SHIM3__STATE_RESPONSE__INIT;
-	struct process *p;
 
-	TRY(find(impl, r->id, r->exec_id, &p));
 	reply.id = process_is_init(p) ? p->container->id : p->id;
 	reply.bundle = p->container->bundle;
 	reply.pid = (uint32_t)p->pid;
@@ -168,6 +165,30 @@ static struct err *handle_state(struct rpc_call *call, void *impl)
 	}
 	reply.exec_id = p->id;
 	return rpc_reply(call, &reply);
+}
+
+static void state_run(struct op *op)
+{
+	const struct process *p = op->process;
+
+	op_end(op, p->doomed ? container_unknown() : reply_state(op->call, p));
+}
+
+/* The streams are open before a creation is told: who reads a client's input may be at its end, and
+ * look for the task to close that, while the runtime is still at work. */
+static struct err *handle_state(struct rpc_call *call, void *impl)
+{
+	const Shim3__StateRequest *r = rpc_request(call);
+	struct shim *s = impl;
+	struct container *c = map_get(&s->containers, r->id);
+	struct process *p;
+
+	if (c && c->init && !c->created && str_empty(r->exec_id)) {
+		op_submit(c->init, call, state_run);
+		return NULL;
+	}
+	TRY(find(s, r->id, r->exec_id, &p));
+	return reply_state(call, p);
 }
 
 static struct err *handle_wait(struct rpc_call *call, void *impl)

@@ -249,7 +249,7 @@ static void make_bundle(struct fixture *f, const char *main_script)
 	bundle_file(f, "exec.sh", "exit 5\n");
 }
 
-static void *create(struct fixture *f, const char *out)
+static void begin_create(struct fixture *f, const char *out)
 {
 	Shim3__CreateTaskRequest r = SHIM3__CREATE_TASK_REQUEST__INIT;
 	Runc__Options o = RUNC__OPTIONS__INIT;
@@ -259,7 +259,13 @@ static void *create(struct fixture *f, const char *out)
 	r.bundle = arena_printf(f->arena, "%s/b", f->dir);
 	r.stdout = arena_strdup(f->arena, out);
 	r.options = message_to_any(&o, f->arena);
-	return call(f, "Create", &r, &shim3__create_task_response__descriptor);
+	begin(f, "Create", &r, &shim3__create_task_response__descriptor);
+}
+
+static void *create(struct fixture *f, const char *out)
+{
+	begin_create(f, out);
+	return finish(f);
 }
 
 #define REQUEST(name, type, init)                                                                  \
@@ -417,6 +423,56 @@ static void test_failed_create(void **state)
 	assert_null(create(f, ""));
 	assert_failed(f, ERR_EXISTS, "container web: already exists");
 	assert_events(f, "/tasks/create");
+}
+
+struct seen_state {
+	struct fixture *f;
+	bool answered;
+	enum err_class class;
+	Tasktypes__Status status;
+};
+
+static void on_seen_state(void *arg, const struct err *e, const void *reply)
+{
+	struct seen_state *seen = arg;
+
+	seen->answered = true;
+	seen->class = err_class(e);
+	if (reply)
+		seen->status = ((const Shim3__StateResponse *)reply)->status;
+	loop_stop(seen->f->loop);
+}
+
+static void see_state_within_create(struct fixture *f, struct seen_state *seen)
+{
+	REQUEST(r, Shim3__StateRequest, SHIM3__STATE_REQUEST__INIT);
+
+	*seen = (struct seen_state){.f = f};
+	begin_create(f, "");
+	ttrpc_call_async(f->client, "ns", "containerd.task.v3.Task", "State", &r,
+		&shim3__state_response__descriptor, 0, on_seen_state, seen);
+	while (!seen->answered || !f->answered)
+		loop_run(f->loop);
+}
+
+/* Nobody is told that a task which is being made does not exist. */
+static void test_state_within_create(void **state)
+{
+	struct fixture *f = *state;
+	struct seen_state seen;
+	char *mark;
+
+	make_bundle(f, "exit 0\n");
+	bundle_file(f, "slow-create", "");
+	mark = bundle_file(f, "fail-create", "");
+	see_state_within_create(f, &seen);
+	assert_failed(f, ERR_UNKNOWN, "OCI runtime create failed: cannot create this");
+	assert_int_equal(seen.class, ERR_NOT_FOUND);
+	assert_int_equal(unlink(mark), 0);
+	see_state_within_create(f, &seen);
+	assert_string_equal(f->message, "");
+	assert_int_equal(seen.class, ERR_OK);
+	assert_int_equal(seen.status, TASKTYPES__STATUS__CREATED);
 }
 
 static void test_failed_start(void **state)
@@ -672,6 +728,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_exit_within_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exit_after_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_create, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_state_within_create, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_execs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
