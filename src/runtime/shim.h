@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One shim as the daemon holds it: its bundle, its program, the connection to it. Tasks and sandboxes
- * have one each; those of one pod may lead to the same process.
+ * One shim as the daemon holds it: its bundle, its program, the connection to it. Tasks and
+ * sandboxes have one each; those of one pod may lead to the same process.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The controller "shim": each sandbox is a shim that serves containerd.runtime.sandbox.v1.Sandbox, and
- * its containers are tasks of the same shim. Sandboxes live on while the daemon is away.
+ * The controller "shim": each sandbox is a shim that serves containerd.runtime.sandbox.v1.Sandbox,
+ * and its containers are tasks of the same shim. Sandboxes live on while the daemon is away.
  */
 #pragma once
 

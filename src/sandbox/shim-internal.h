@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside the shim controller. A sandbox is in the map from the moment its name is taken to the moment
- * nothing of it is left; whoever moves it to ENDING (box_claim) takes it down, alone.
+ * Inside the shim controller. A sandbox is in the map from the moment its name is taken to the
+ * moment nothing of it is left; whoever moves it to ENDING (box_claim) takes it down, alone.
  */
 #pragma once
 

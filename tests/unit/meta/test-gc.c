@@ -418,7 +418,7 @@ static void run_saver(struct fixture *f, void (*save)(struct meta *m), size_t n)
 
 static void test_saved_between_mark_and_sweep(void **state)
 {
-	static void (*const savers[])(struct meta * m) = {save_by_image, save_by_lease,
+	static void (*const savers[])(struct meta *m) = {save_by_image, save_by_lease,
 		save_by_container, save_by_root_label, save_by_label_of_a_root, save_by_exists};
 
 	for (size_t i = 0; i < ARRAY_LEN(savers); i++) {
