@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 
 /* Bytes, about. */
 #define CONTAINER_COST 512
@@ -42,13 +43,17 @@ struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 		json_tokener_free(tok);
 		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
 	}
+	/* By ourselves: json-c 0.18 takes valid text for invalid. */
+	if (!utf8_valid(text, len)) {
+		json_tokener_free(tok);
+		return err_new(ERR_INVALID, "JSON document is not UTF-8");
+	}
 	if (!is_cheap(text, len)) {
 		json_tokener_free(tok);
 		return err_new(ERR_INVALID, "JSON document has too many values");
 	}
 	/* Strict, as other readers of the same documents are; what may trail is checked below. */
-	json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_STRICT |
-					    JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	status = json_tokener_get_error(tok);
 	end = json_tokener_get_parse_end(tok);

@@ -162,7 +162,7 @@ static struct err *open_listener(const struct flags *f, int *ret)
 static struct err *server_open(struct server *s, const struct flags *f)
 {
 	const struct ttrpc_server_options options = {.same_user = true};
-	int listener;
+	int listener = -1;
 
 	s->shim.ns = xstrdup(f->ns);
 	s->shim.shutdown = stop;

@@ -224,6 +224,8 @@ c()
 }
 
 @test "a container that ends while the daemon is away is found stopped, with its exit code" {
+    # Releases from 1.7 on take such a container for one whose shim is lost.
+    [ "$DAEMON" = ours ] || [[ $(containerd --version) = *' 1.6.'* ]] || skip "their daemon forgets it"
     c run -d "$IMAGE" brief /bin/sh -c 'trap "exit 3" TERM; while :; do sleep 0.1; done'
     ((status == 0))
     pid=$(task_pid brief)
