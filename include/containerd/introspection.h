@@ -10,7 +10,8 @@ extern "C" {
 
 struct ctd_plugin {
 	const char *type, *id;
-	struct ctd_strings requires;
+	struct ctd_strings
+		requires;
 	struct ctd_strings platforms; /* "linux/amd64" */
 	struct ctd_labels exports;
 	struct ctd_strings capabilities;

@@ -333,7 +333,7 @@ static void on_rest_killed(void *arg, const struct runtime_result *result)
 {
 	struct rest_kill *k = arg;
 
-	ignore_result((void *)(uintptr_t) "kill the rest of the container", result);
+	ignore_result((void *)(uintptr_t)"kill the rest of the container", result);
 	k->ended = true;
 	if (!k->container)
 		free(k);

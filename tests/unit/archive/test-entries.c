@@ -157,10 +157,7 @@ static void test_cut_frames(void **state)
 	}
 }
 
-#define FRAME(text)                                                                                \
-	{                                                                                          \
-		text, sizeof(text) - 1                                                             \
-	}
+#define FRAME(text) {text, sizeof(text) - 1}
 
 static void test_wrong_frames(void **state)
 {

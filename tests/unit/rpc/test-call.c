@@ -117,7 +117,7 @@ static int setup(void **state)
 	assert_null(loop_new(&f->loop));
 	/* Without a pool, handlers run where the request is delivered. */
 	rpc_server_init(&f->server, &ops, f->loop, NULL, 100);
-	rpc_server_add(&f->server, &service, (void *)(uintptr_t) "impl");
+	rpc_server_add(&f->server, &service, (void *)(uintptr_t)"impl");
 	pumps = releases = cancels = 0;
 	*state = f;
 	return 0;
