@@ -3,10 +3,11 @@
  * Metadata: what containerd keeps in meta.db, here in SQLite (WAL). The layer knows names, labels,
  * references and leases, and no file of any content or snapshot.
  *
- * Promises: a write that returned is durable (but for leases that expire: see leases.h). Writes are group-committed: one writer thread, one
- * transaction and one fsync for all that wait, each in its own savepoint, so that one failing write
- * undoes nothing of another. Reads run in parallel on connections of their own. Rows name only what
- * is already durable on disk; what is to be removed loses its row first.
+ * Promises: a write that returned is durable; leases that expire, and new snapshots under them, are
+ * with the next write, since all keep their order. Writes are group-committed: one writer thread,
+ * one transaction and one fsync for all that wait, each in its own savepoint, so that one failing
+ * write undoes nothing of another. Reads run in parallel on connections of their own. Rows name only
+ * what is already durable on disk; what is to be removed loses its row first.
  *
  * Times are nanoseconds since 1970. All functions of this folder are safe from any thread.
  */

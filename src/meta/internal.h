@@ -164,6 +164,9 @@ CHECKED struct err *ensure_namespace(struct conn *c, const char *ns);
 /* With a lease in scope: it holds the object from now on. ERR_NOT_FOUND "lease does not exist". */
 CHECKED struct err *lease_hold(
 	struct conn *c, const struct scope *s, const char *type, const char *id);
+/* What is made under a lease that expires is somebody's unfinished work, which nothing refers to
+ * yet: the row that will makes it durable, too, since the writes keep their order. */
+enum durability durability_under_lease(struct meta *m, const struct scope *s);
 CHECKED struct err *lease_let_go(
 	struct conn *c, const struct scope *s, const char *type, const char *id);
 /* "snapshots/<name>"; caller frees. */

@@ -207,6 +207,17 @@ struct err *leases_delete(struct meta *m, const struct scope *s, const char *id)
 	return meta_update(m, lease_durability(j.expires), do_delete, &j);
 }
 
+enum durability durability_under_lease(struct meta *m, const struct scope *s)
+{
+	struct job j = {.scope = s, .lease = s->lease};
+	autoptr(err) e = NULL;
+
+	if (str_empty(s->lease))
+		return DURABLE;
+	e = meta_read(m, false, find_expiry, &j);
+	return lease_durability(!e && j.expires);
+}
+
 static const char *field(void *object, char *const *path, size_t n, bool *ret_present)
 {
 	const struct lease *l = object;

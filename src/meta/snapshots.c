@@ -370,7 +370,7 @@ struct err *snapshots_publish(
 	autoval(snapshot_chain) chain = {0};
 
 	TRY(scope_check(s));
-	TRY(finish(&j, meta_update(m, DURABLE, do_publish, &j), &chain));
+	TRY(finish(&j, meta_update(m, durability_under_lease(m, s), do_publish, &j), &chain));
 	if (chain.info.kind == SNAPSHOT_ACTIVE)
 		meta_announce(m, &(struct change){.kind = CHANGE_SNAPSHOT_PREPARE,
 					 .ns = s->ns,
