@@ -585,6 +585,15 @@ struct err *rpc_recv_transient(struct rpc_call *call, void **ret)
 	return recv_into(call, call->transient, ret);
 }
 
+bool rpc_wait_recv(struct rpc_call *call, int64_t deadline_ms)
+{
+	LOCKED(&call->lock);
+	while (list_empty(&call->in) && !call->half_closed && !call->cancelled && !call->finished)
+		if (!cond_wait_until(&call->cond, &call->lock, deadline_ms))
+			return false;
+	return true;
+}
+
 void rpc_stop_recv(struct rpc_call *call)
 {
 	LOCKED(&call->lock);

@@ -53,6 +53,8 @@ CHECKED struct err *rpc_recv(struct rpc_call *call, void **ret);
 /* As rpc_recv, but the message lives only until the next rpc_recv of this call: for bulk streams,
  * whose memory would otherwise grow with the stream. */
 CHECKED struct err *rpc_recv_transient(struct rpc_call *call, void **ret);
+/* Wait until the next rpc_recv would not; false when the deadline (monotonic_ms) passes first. */
+bool rpc_wait_recv(struct rpc_call *call, int64_t deadline_ms);
 /* As if the peer had half-closed: who waits in rpc_recv gets what there is, then NULL. Any thread. */
 void rpc_stop_recv(struct rpc_call *call);
 /* The reply of a unary or client-streaming call; packed at once, so it may point anywhere. */

@@ -13,7 +13,8 @@
 #include "services/services.h"
 
 #define PIECE_BYTES 32768 /* most in one message */
-#define WINDOW_BYTES (2 * PIECE_BYTES)
+#define WINDOW_BYTES STREAM_WINDOW_BYTES
+#define FLUSH_MS 1000
 
 /* Lives in the call's arena. */
 struct rpc_stream {
@@ -112,6 +113,11 @@ static struct err *rpc_stream_write(struct stream *base, const void *bytes, size
 	return NULL;
 }
 
+static void rpc_stream_flush(struct stream *base)
+{
+	rpc_wait_recv(to_rpc_stream(base)->call, monotonic_ms() + FLUSH_MS);
+}
+
 static struct err *rpc_stream_post(struct stream *base, const struct any *message)
 {
 	autoptr(arena) arena = arena_new();
@@ -135,6 +141,7 @@ static void rpc_stream_stop(struct stream *base)
 static const struct stream_ops rpc_stream_ops = {
 	.read = rpc_stream_read,
 	.write = rpc_stream_write,
+	.flush = rpc_stream_flush,
 	.post = rpc_stream_post,
 	.stop = rpc_stream_stop,
 	.close = rpc_stream_close,

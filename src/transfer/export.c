@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/tar-format.h"
 #include "archive/tar-writer.h"
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -40,6 +41,7 @@ struct export
 	struct content_blobs blobs;
 	const struct transfer_export *options;
 	struct stream *to;
+	size_t written;
 	struct record *records;
 	size_t n, cap;
 	struct map has_record;	     /* name -> anything */
@@ -320,7 +322,31 @@ static struct err *add_docker_manifest(struct export *x)
 
 static struct err *to_stream(void *arg, const void *data, size_t len)
 {
-	return stream_write(arg, data, len);
+	struct export *x = arg;
+
+	x->written += len;
+	return stream_write(x->to, data, len);
+}
+
+/*
+ * A client that has the answer to its call may exit before it has stored all of the stream. So the
+ * archive is padded, as tar does it anyway, to one block behind a multiple of the window: the reader
+ * opens its window again when it takes that block, and has then stored whatever was before.
+ */
+static struct err *pad(struct export *x)
+{
+	static const uint8_t zeros[4096];
+	size_t over = x->written % STREAM_WINDOW_BYTES;
+	size_t left = (over ? STREAM_WINDOW_BYTES - over : 0) + TAR_BLOCK_BYTES;
+
+	while (left > 0) {
+		size_t n = MIN(left, sizeof(zeros));
+
+		TRY(to_stream(x, zeros, n));
+		left -= n;
+	}
+	stream_flush(x->to);
+	return NULL;
 }
 
 static struct err *copy_blob(struct export *x, struct tar_writer *tar, const struct record *r)
@@ -376,12 +402,13 @@ static int compare_records(const void *a, const void *b)
 
 static struct err *write_archive(struct export *x)
 {
-	autoptr(tar_writer) tar = tar_writer_new(to_stream, x->to);
+	autoptr(tar_writer) tar = tar_writer_new(to_stream, x);
 
 	qsort(x->records, x->n, sizeof(*x->records), compare_records);
 	for (size_t i = 0; i < x->n; i++)
 		TRY(write_record(x, tar, &x->records[i]));
-	return tar_writer_finish(tar);
+	TRY(tar_writer_finish(tar));
+	return pad(x);
 }
 
 static struct err *export_images(struct export *x, const struct transfer_store *from)

@@ -132,6 +132,11 @@ struct err *stream_write(struct stream *s, const void *data, size_t len)
 	return s->ops->write(s, data, len);
 }
 
+void stream_flush(struct stream *s)
+{
+	s->ops->flush(s);
+}
+
 struct err *stream_post(struct stream *s, const struct any *message)
 {
 	return s->ops->post(s, message);

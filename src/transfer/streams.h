@@ -14,6 +14,7 @@
 
 #define STREAMS_MAX 1024 /* of all clients together */
 #define STREAM_ID_MAX 1024
+#define STREAM_WINDOW_BYTES 65536 /* what the receiver of bytes opens at a time */
 
 struct stream;
 
@@ -22,6 +23,9 @@ struct stream_ops {
 	struct err *(*read)(struct stream *s, const void **ret, size_t *ret_len);
 	/* Waits for the peer to take them. */
 	struct err *(*write)(struct stream *s, const void *data, size_t len);
+	/* Waits for a second at most until the reader shows that it has gone on: one that opens its
+	 * window as containerd's clients do tells so of each multiple of the window that it passes. */
+	void (*flush)(struct stream *s);
 	/* One message; fails rather than waits when the peer does not read. */
 	struct err *(*post)(struct stream *s, const struct any *message);
 	/* Let a read that waits see the end. Any thread. */
@@ -59,5 +63,6 @@ void streams_end(struct streams *t, struct stream *s);
 void streams_lost(struct streams *t, struct stream *s);
 CHECKED struct err *stream_read(struct stream *s, const void **ret, size_t *ret_len);
 CHECKED struct err *stream_write(struct stream *s, const void *data, size_t len);
+void stream_flush(struct stream *s);
 CHECKED struct err *stream_post(struct stream *s, const struct any *message);
 void stream_stop(struct stream *s);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "meta/leases.h"
 #include "transfer/transfer-internal.h"
 
@@ -64,10 +65,11 @@ struct err *leased_begin(struct transfer *t, const struct scope *s, struct lease
 void leased_end(struct leased *l)
 {
 	struct scope s = {.ns = l->scope.ns};
+	autoptr(err) e = l->own ? leases_delete(l->transfer->meta, &s, l->own) : NULL;
 
-	/* One that stays behind expires. */
-	if (l->own)
-		err_free(leases_delete(l->transfer->meta, &s, l->own));
+	if (e)
+		log_warn("lease of a transfer stays until it expires", "lease", l->own, "error",
+			err_message(e));
 	free(l->own);
 }
 

@@ -592,6 +592,8 @@ static void test_export(void **state)
 	must(end_transfer(f, call));
 	grpc_stream_free(out);
 	assert_members(&b, names, ARRAY_LEN(names));
+	/* What tells the daemon that the rest has arrived. */
+	assert_int_equal(b.len % 65536, 512);
 	/* It can be imported elsewhere. */
 	f->ns = "elsewhere";
 	Xfer__ImageStore again = store_of("");
