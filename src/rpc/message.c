@@ -227,12 +227,15 @@ void any_from_wire(struct any *to, const Google__Protobuf__Any *from)
 		any_done(to);
 }
 
+/* January 1 of the year 1: what Go's clients know as "no time" and its peers send for it. */
+#define NO_TIME_SECONDS (-62135596800)
+
 Google__Protobuf__Timestamp *timestamp_to_wire(struct timestamp t, struct arena *arena)
 {
 	Google__Protobuf__Timestamp *wire = ARENA_NEW(arena, Google__Protobuf__Timestamp);
 
 	google__protobuf__timestamp__init(wire);
-	wire->seconds = t.sec;
+	wire->seconds = timestamp_is_zero(t) ? NO_TIME_SECONDS : t.sec;
 	wire->nanos = t.nsec;
 	return wire;
 }
@@ -241,7 +244,7 @@ struct timestamp timestamp_from_wire(const Google__Protobuf__Timestamp *t)
 {
 	struct timestamp out = {0};
 
-	if (!t)
+	if (!t || (t->seconds == NO_TIME_SECONDS && !t->nanos))
 		return out;
 	out.sec = t->seconds;
 	/* Only what the type allows; a peer's nonsense is cut, not carried on. */

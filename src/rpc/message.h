@@ -38,8 +38,9 @@ bool any_is(const Google__Protobuf__Any *any, const char *full_name);
 Google__Protobuf__Any *any_to_wire(const struct any *a, struct arena *arena); /* NULL for absent;
 	the value is borrowed from `a` */
 void any_from_wire(struct any *to, const Google__Protobuf__Any *from); /* copies; NULL: absent */
+/* A zero time is Go's on the wire, and the other way round; so is NULL. */
 Google__Protobuf__Timestamp *timestamp_to_wire(struct timestamp t, struct arena *arena);
-struct timestamp timestamp_from_wire(const Google__Protobuf__Timestamp *t); /* NULL: zero */
+struct timestamp timestamp_from_wire(const Google__Protobuf__Timestamp *t);
 
 /* map<string,string> fields: every generated entry type has key and value as its members after the
  * base, so one pair of functions serves all. `init` is the entry type's init function. The strings

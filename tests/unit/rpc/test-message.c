@@ -149,17 +149,17 @@ static void test_any(void **state)
 	Google__Protobuf__Any *any, odd = GOOGLE__PROTOBUF__ANY__INIT;
 	void *back;
 
-	p.os = (char *)(uintptr_t)"linux";
+	p.os = (char *)(uintptr_t) "linux";
 	any = message_to_any(&p, a);
 	assert_string_equal(any->type_url, "containerd.types.Platform");
 	assert_true(any_is(any, "containerd.types.Platform"));
 	assert_false(any_is(any, "Platform"));
 	assert_false(any_is(NULL, "x"));
 	odd = *any;
-	odd.type_url = (char *)(uintptr_t)"types.containerd.io/containerd.types.Platform";
+	odd.type_url = (char *)(uintptr_t) "types.containerd.io/containerd.types.Platform";
 	assert_null(message_from_any(&odd, &types__platform__descriptor, a, &back));
 	assert_string_equal(((Types__Platform *)back)->os, "linux");
-	odd.type_url = (char *)(uintptr_t)"other";
+	odd.type_url = (char *)(uintptr_t) "other";
 	autoptr(err) e = message_from_any(&odd, &types__platform__descriptor, a, &back);
 	assert_true(err_is(e, ERR_INVALID));
 	autoptr(err) none = message_from_any(NULL, &types__platform__descriptor, a, &back);
@@ -182,6 +182,9 @@ static void test_wire_helpers(void **state)
 	assert_null(to.type_url);
 	assert_int_equal(timestamp_compare(timestamp_from_wire(timestamp_to_wire(t, a)), t), 0);
 	assert_true(timestamp_is_zero(timestamp_from_wire(NULL)));
+	assert_int_equal(timestamp_to_wire((struct timestamp){0}, a)->seconds, -62135596800);
+	assert_true(timestamp_is_zero(
+		timestamp_from_wire(timestamp_to_wire((struct timestamp){0}, a))));
 	odd.nanos = -7;
 	assert_int_equal(timestamp_from_wire(&odd).nsec, 0);
 	odd.nanos = INT32_MAX;
