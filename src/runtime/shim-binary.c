@@ -98,7 +98,8 @@ struct err *shim_binary_resolve(
 		return err_new(ERR_INVALID, "no runtime name");
 	if (runtime[0] == '/') {
 		if (access(runtime, F_OK) < 0)
-			return err_sys(errno, "invalid custom binary path: stat %s", runtime);
+			return err_new(ERR_UNKNOWN, "invalid custom binary path: stat %s: %s",
+				runtime, strerror(errno));
 		*ret = xstrdup(runtime);
 		return NULL;
 	}
@@ -112,7 +113,8 @@ struct err *shim_binary_resolve(
 	if (!path) {
 		path = search(name, daemon_path);
 		if (!path)
-			return err_new(ERR_NOT_FOUND,
+			/* Not "not found": for clients that is the container, or the task. */
+			return err_new(ERR_UNKNOWN,
 				"runtime \"%s\" binary not installed \"%s\": file does not exist",
 				runtime, name);
 		free(map_set(&b->paths, name, xstrdup(path)));

@@ -568,13 +568,13 @@ static void errors_of_the_runtime_arrive_whole(void **state)
 	assert_err(task_create(f->m, &r, NULL, &pid), ERR_UNKNOWN, "failed to create shim task: ");
 	assert_true(nothing_left(f, "web"));
 	r.runtime = "io.containerd.nope.v9";
-	assert_err(task_create(f->m, &r, NULL, &pid), ERR_NOT_FOUND,
+	assert_err(task_create(f->m, &r, NULL, &pid), ERR_UNKNOWN,
 		"failed to start shim: failed to resolve runtime path: runtime "
 		"\"io.containerd.nope.v9\" binary not installed \"containerd-shim-nope-v9\"");
 	r.runtime = "a/b";
 	assert_err(task_create(f->m, &r, NULL, &pid), ERR_INVALID, "invalid runtime name a/b");
 	r.runtime = "/nonexistent/shim";
-	assert_err(task_create(f->m, &r, NULL, &pid), ERR_NOT_FOUND, "/nonexistent/shim");
+	assert_err(task_create(f->m, &r, NULL, &pid), ERR_UNKNOWN, "/nonexistent/shim");
 	r.id = "../x";
 	assert_err(task_create(f->m, &r, NULL, &pid), ERR_INVALID, "invalid task id ../x");
 	assert_true(nothing_left(f, "web"));
