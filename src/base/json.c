@@ -32,28 +32,14 @@ static bool is_cheap(const char *text, size_t len)
 	return cost <= JSON_COST_MAX;
 }
 
-struct err *json_parse(const char *text, size_t len, struct json_object **ret)
+static struct err *parse(const char *text, size_t len, int flags, struct json_object **ret)
 {
 	struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);
 	autoptr(json_object) o = NULL;
 	enum json_tokener_error status;
 	size_t end;
 
-	if (len >= INT_MAX) {
-		json_tokener_free(tok);
-		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
-	}
-	/* By ourselves: json-c 0.18 takes valid text for invalid. */
-	if (!utf8_valid(text, len)) {
-		json_tokener_free(tok);
-		return err_new(ERR_INVALID, "JSON document is not UTF-8");
-	}
-	if (!is_cheap(text, len)) {
-		json_tokener_free(tok);
-		return err_new(ERR_INVALID, "JSON document has too many values");
-	}
-	/* Strict, as other readers of the same documents are; what may trail is checked below. */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(tok, flags | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	o = json_tokener_parse_ex(tok, text, (int)len);
 	status = json_tokener_get_error(tok);
 	end = json_tokener_get_parse_end(tok);
@@ -76,6 +62,41 @@ struct err *json_parse(const char *text, size_t len, struct json_object **ret)
 	}
 	*ret = TAKE(o);
 	return NULL;
+}
+
+/* A copy in which what is not ASCII is replaced; NULL when there is nothing to replace. */
+static char *ascii_copy(const char *text, size_t len)
+{
+	char *copy = NULL;
+
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)text[i] < 0x80)
+			continue;
+		if (!copy)
+			copy = xmemdup(text, len);
+		copy[i] = '?';
+	}
+	return copy;
+}
+
+/* Strict, as other readers of the same documents are. The strict mode of json-c 0.18 refuses every
+ * character that is not ASCII, which can stand in strings only: then the rest is checked without. */
+struct err *json_parse(const char *text, size_t len, struct json_object **ret)
+{
+	autofree char *ascii = NULL;
+	autoptr(json_object) checked = NULL;
+
+	if (len >= INT_MAX)
+		return err_new(ERR_INVALID, "JSON document of %zu bytes is too large", len);
+	if (!utf8_valid(text, len))
+		return err_new(ERR_INVALID, "JSON document is not UTF-8");
+	if (!is_cheap(text, len))
+		return err_new(ERR_INVALID, "JSON document has too many values");
+	ascii = ascii_copy(text, len);
+	if (!ascii)
+		return parse(text, len, JSON_TOKENER_STRICT, ret);
+	TRY(parse(ascii, len, JSON_TOKENER_STRICT, &checked));
+	return parse(text, len, 0, ret);
 }
 
 struct json_object *json_find(struct json_object *o, const char *path)
