@@ -149,17 +149,17 @@ static void test_any(void **state)
 	Google__Protobuf__Any *any, odd = GOOGLE__PROTOBUF__ANY__INIT;
 	void *back;
 
-	p.os = (char *)(uintptr_t) "linux";
+	p.os = (char *)(uintptr_t)"linux";
 	any = message_to_any(&p, a);
 	assert_string_equal(any->type_url, "containerd.types.Platform");
 	assert_true(any_is(any, "containerd.types.Platform"));
 	assert_false(any_is(any, "Platform"));
 	assert_false(any_is(NULL, "x"));
 	odd = *any;
-	odd.type_url = (char *)(uintptr_t) "types.containerd.io/containerd.types.Platform";
+	odd.type_url = (char *)(uintptr_t)"types.containerd.io/containerd.types.Platform";
 	assert_null(message_from_any(&odd, &types__platform__descriptor, a, &back));
 	assert_string_equal(((Types__Platform *)back)->os, "linux");
-	odd.type_url = (char *)(uintptr_t) "other";
+	odd.type_url = (char *)(uintptr_t)"other";
 	autoptr(err) e = message_from_any(&odd, &types__platform__descriptor, a, &back);
 	assert_true(err_is(e, ERR_INVALID));
 	autoptr(err) none = message_from_any(NULL, &types__platform__descriptor, a, &back);
