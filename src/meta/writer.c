@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Group commit. A write queues itself; the one that finds nobody writing becomes the leader: it
- * takes all that wait, runs each in a savepoint of one transaction, commits once and wakes them.
- * Then the first of those that came meanwhile leads. So there is exactly one writer at any time, a
- * lone writer pays no switch between threads, and an idle database costs nothing.
+ * takes all that wait and who comes before the commit, runs each in a savepoint of one transaction,
+ * commits once and wakes them. Then the first of those that came meanwhile leads. So there is exactly
+ * one writer at any time, a lone writer pays no switch between threads, and an idle database costs
+ * nothing.
  */
 #include <assert.h>
 
 #include "base/alloc.h"
 #include "meta/internal.h"
+
+/* How many may join a transaction that is under way: those who began it wait for them. */
+#define LATE_MAX 64
 
 static struct err *set_sync(struct meta *m, bool relaxed)
 {
@@ -51,10 +55,28 @@ static void fail_all(struct write_request *batch, struct err *take_e)
 			r->result = err_copy(e);
 }
 
+/* What has queued up meanwhile joins at the end of the batch, so that it need not wait for the disk
+ * twice. What must be durable cannot join a transaction that will not be. */
+static void admit(struct meta *m, struct write_request *last, size_t *room)
+{
+	LOCKED(&m->write_lock);
+	while (*room > 0 && m->queue_head &&
+		(!m->relaxed_sync || m->queue_head->durability == RELAXED)) {
+		last->next = m->queue_head;
+		last = last->next;
+		m->queue_head = last->next;
+		last->next = NULL;
+		--*room;
+	}
+	if (!m->queue_head)
+		m->queue_tail = &m->queue_head;
+}
+
 /* The whole batch; each request has its result afterwards. */
 static void run_batch(struct meta *m, struct write_request *batch)
 {
 	struct conn *c = &m->writer;
+	size_t room = LATE_MAX;
 	bool relaxed = true;
 	struct err *e;
 
@@ -68,6 +90,8 @@ static void run_batch(struct meta *m, struct write_request *batch)
 		if (sqlite3_get_autocommit(c->db))
 			e = r->result ? err_copy(r->result)
 				      : err_new(ERR_INTERNAL, "transaction ended early");
+		else if (!r->next)
+			admit(m, r, &room);
 	}
 	if (!e)
 		e = sql_run(c, "COMMIT", "");
